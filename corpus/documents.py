@@ -1,0 +1,187 @@
+"""Documents and the two ways they lie on disk: a folder of texts, and one delimited file.
+
+A *corpus folder* holds one UTF-8 text file a document, and beside them ``index.jsonl`` with
+one JSON object a line: ``id`` and whatever else is known of ``title``, ``source``, ``url``,
+``revision``, ``date``, ``license``. A folder without an index is a corpus, too.
+
+A *delimited file* (``train.txt``) joins documents with ``<|endoftext|>`` on a line of its own.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+DELIMITER = "<|endoftext|>"
+INDEX_NAME = "index.jsonl"
+
+_READ_BYTES = 1 << 20
+
+
+class CorpusError(Exception):
+    """A corpus cannot be read or made; the message says which file and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """One text and what is known of where it comes from.
+
+    ``text`` separates paragraphs by one blank line and has no line break at its ends.
+    ``revision`` is the wiki's revision id, ``date`` that revision's date (ISO 8601).
+    """
+
+    id: str
+    text: str
+    title: str | None = None
+    source: str | None = None
+    url: str | None = None
+    revision: int | None = None
+    date: str | None = None
+    license: str | None = None
+
+
+class CorpusFolder:
+    """A folder of documents under construction.
+
+    Every file is written aside and renamed, and a document's text before its line in the
+    index, so a crawl killed at any moment leaves a folder of whole documents.
+
+    Raises CorpusError if the folder's index is not what this class writes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._index = _read_index(path)
+
+    def __contains__(self, document_id: str) -> bool:
+        return document_id in self._index and self._text_path(document_id).exists()
+
+    def revision(self, document_id: str) -> int | None:
+        """The revision of a document that is here; None if it is not, or has none."""
+        if document_id not in self:
+            return None
+        revision = self._index[document_id].get("revision")
+        return revision if isinstance(revision, int) else None
+
+    def put(self, documents: Iterable[Document]) -> None:
+        """Add documents, or replace those of the same id; the index is written at the end."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for document in documents:
+            with write_aside(self._text_path(document.id)) as file:
+                file.write(document.text + "\n")
+            entry = {key: value for key, value in asdict(document).items() if value is not None}
+            del entry["text"]
+            self._index[document.id] = entry
+        with write_aside(self.path / INDEX_NAME) as file:
+            for document_id in sorted(self._index):
+                file.write(json.dumps(self._index[document_id], ensure_ascii=False) + "\n")
+
+    def _text_path(self, document_id: str) -> Path:
+        return self.path / file_name(document_id)
+
+
+def file_name(document_id: str) -> str:
+    """The text file of a document: its id, with what file systems dislike percent-encoded.
+
+    >>> file_name("EP001"), file_name("A/B: C?")
+    ('EP001.txt', 'A%2FB%3A C%3F.txt')
+    """
+    safe = "".join(
+        quote(c, safe="") if c in '/\\:*?"<>|%' or not c.isprintable() else c for c in document_id
+    )
+    # A leading dot would hide the file.
+    return ("%2E" + safe[1:] if safe.startswith(".") else safe) + ".txt"
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[IO[str]]:
+    """Open a text file that takes ``path``'s name only once it is written to its end."""
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        with aside.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_texts(source: Path) -> Iterator[str]:
+    """Stream the texts of a corpus folder (in the order of its file names) or delimited file.
+
+    Bytes that are not UTF-8 are read as Latin-1, which leaves every byte in place for cleaning.
+
+    Raises CorpusError if there is nothing to read at ``source``.
+    """
+    if source.is_dir():
+        for path in text_files(source):
+            yield _decode(path.read_bytes())
+    elif source.is_file():
+        yield from read_documents(source)
+    else:
+        raise CorpusError(f"{source}: no such folder or file")
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The text files of a corpus folder, in order."""
+    return sorted(p for p in folder.glob("*.txt") if not p.name.startswith("."))
+
+
+def read_documents(delimited: Path) -> Iterator[str]:
+    """Stream the documents of a delimited file; at most one document is in memory.
+
+    The delimiter divides wherever it stands, so files of other tools, which may not give it a
+    line of its own, are read too. White space around a document is dropped, empty ones are
+    skipped.
+
+    Raises OSError if the file cannot be read.
+    """
+    delimiter = DELIMITER.encode()
+    pending = bytearray()
+    with delimited.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            # A delimiter may straddle two blocks.
+            searched = max(0, len(pending) - len(delimiter) + 1)
+            pending += block
+            while (end := pending.find(delimiter, searched)) >= 0:
+                if text := _decode(bytes(pending[:end])).strip():
+                    yield text
+                del pending[: end + len(delimiter)]
+                searched = 0
+    if text := _decode(bytes(pending)).strip():
+        yield text
+
+
+def write_documents(texts: Iterable[str], delimited: Path) -> None:
+    """Join texts into a delimited file, streaming; ``read_documents`` gives them back."""
+    with write_aside(delimited) as file:
+        for number, text in enumerate(texts):
+            if number:
+                file.write(f"{DELIMITER}\n")
+            file.write(text + "\n")
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    return text.replace("\r\n", "\n")
+
+
+def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / INDEX_NAME
+    index: dict[str, dict[str, Any]] = {}
+    if not path.exists():
+        return index
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                entry = json.loads(line)
+                index[entry["id"]] = entry
+            except (ValueError, TypeError, KeyError) as error:
+                raise CorpusError(f"{path}, line {number}: not an index entry") from error
+    return index

@@ -1,0 +1,298 @@
+"""The plot of an episode, out of a wiki page as HTML or as wikitext, and nothing else.
+
+Both readers walk the page once in document order, so no text can come twice, and write the
+sections of interest as one string in which a blank line ends a paragraph and ``_BREAK`` a line
+within one. What a reader of the page would not call the plot is left out: subheadings, pictures
+and captions, boxes, reference marks, edit links, scripts.
+"""
+
+import re
+from collections.abc import Iterable
+
+import mwparserfromhell
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PreformattedString, Tag
+from mwparserfromhell import nodes
+from mwparserfromhell.wikicode import Wikicode
+
+# In order of preference: a page that has both keeps a teaser under "Synopsis".
+_HEADINGS = ("plot", "synopsis")
+
+_PARAGRAPH = "\n\n"
+_BREAK = "\v"
+_BLANK = " \t\r\n\f"
+
+
+class _Sections:
+    """Collects the text under the headings of ``_HEADINGS`` as a page is walked."""
+
+    def __init__(self) -> None:
+        self._text: dict[str, list[str]] = {}
+        self._name = ""
+        self._level = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether what comes next belongs to a section of interest."""
+        return bool(self._name)
+
+    def heading(self, level: int, title: str) -> None:
+        name = title.strip(_BLANK).casefold()
+        if name in _HEADINGS:
+            self._name, self._level = name, level
+        elif level <= self._level:
+            self._name, self._level = "", 0
+        self.text(_PARAGRAPH)
+
+    def text(self, text: str) -> None:
+        if self.inside:
+            self._text.setdefault(self._name, []).append(text)
+
+    def chosen(self) -> str:
+        for name in _HEADINGS:
+            if name in self._text:
+                return "".join(self._text[name])
+        return ""
+
+
+def _layout(text: str) -> str:
+    """Join paragraphs by one blank line, with single spaces between words."""
+    paragraphs = []
+    # Two line breaks in a row look like the end of a paragraph, and are.
+    for block in re.split(rf"\n[{_BLANK}]*\n|{_BREAK}[{_BLANK}]*{_BREAK}", text):
+        lines = (re.sub(rf"[{_BLANK}]+", " ", line).strip() for line in block.split(_BREAK))
+        if paragraph := "\n".join(line for line in lines if line):
+            paragraphs.append(paragraph)
+    return "\n\n".join(paragraphs)
+
+
+# --- HTML ---------------------------------------------------------------------------------
+
+# The roots of a page's text, by era, and the fallback for a fragment.
+_ROOTS = (".mw-parser-output", "#mw-content-text", "#bodyContent", "body")
+
+# Never prose. A div inside a section is a thumb, a spoiler box, an ad or a note: prose stands
+# in p, li, dd and blockquote.
+_FURNITURE = frozenset(
+    (
+        "aside",
+        "audio",
+        "button",
+        "canvas",
+        "div",
+        "figure",
+        "form",
+        "iframe",
+        "img",
+        "input",
+        "map",
+        "nav",
+        "noscript",
+        "object",
+        "rp",
+        "rt",
+        "script",
+        "select",
+        "style",
+        "svg",
+        "table",
+        "template",
+        "textarea",
+        "video",
+    )
+)
+# The div's that hold headings (MediaWiki 1.42) or whole sections (the mobile skin).
+_TRANSPARENT = frozenset({"mw-heading", "collapsible-block", "mf-collapsible-content"})
+_FURNITURE_CLASSES = frozenset(
+    {"reference", "mw-editsection", "noprint", "hatnote", "toc", "mw-empty-elt", "error"}
+)
+_BLOCKS = frozenset(
+    ("p", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "center", "hr", "pre", "section", "div")
+)
+
+
+def plot_from_html(page: BeautifulSoup) -> str:
+    """The plot of a saved page of any era, "" if it has none.
+
+    Paragraphs are separated by one blank line.
+    """
+    sections = _Sections()
+    root = next((found for css in _ROOTS if (found := page.select_one(css))), None)
+    _walk_html(root or page, sections)
+    return _layout(sections.chosen())
+
+
+def _walk_html(element: Tag, sections: _Sections) -> None:
+    for child in element.children:
+        if isinstance(child, Tag):
+            if level := re.fullmatch(r"h([1-6])", child.name):
+                sections.heading(int(level[1]), _heading_title(child))
+            elif child.name == "br":
+                sections.text(_BREAK)
+            elif not _is_furniture(child, sections.inside):
+                edge = _PARAGRAPH if child.name in _BLOCKS else ""
+                sections.text(edge)
+                _walk_html(child, sections)
+                sections.text(edge)
+        elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+            # PreformattedString: comments and their like.
+            sections.text(re.sub(rf"[{_BLANK}{_BREAK}]+", " ", child))
+
+
+def _heading_title(heading: Tag) -> str:
+    headline = heading.select_one(".mw-headline")
+    return (headline or heading).get_text()
+
+
+def _is_furniture(element: Tag, in_section: bool) -> bool:
+    classes = frozenset(element.get_attribute_list("class"))
+    if element.name == "div" and (not in_section or classes & _TRANSPARENT):
+        return "toc" in classes
+    return (
+        element.name in _FURNITURE
+        or bool(classes & _FURNITURE_CLASSES)
+        or "display:none" in str(element.get("style", "")).replace(" ", "")
+        # {{tt|*|note}}: a footnote mark whose note is a tooltip.
+        or ("explain" in classes and element.get_text().strip() == "*")
+    )
+
+
+def title_from_html(page: BeautifulSoup) -> str | None:
+    """The episode's English title, which opens a page's lead in bold."""
+    for css in _ROOTS:
+        if bold := page.select_one(f"{css} > p > b"):
+            return " ".join(bold.get_text().split()) or None
+    return None
+
+
+# --- wikitext -----------------------------------------------------------------------------
+
+_SKIPPED_TAGS = frozenset(
+    (
+        "ref",
+        "references",
+        "gallery",
+        "table",
+        "div",
+        "script",
+        "style",
+        "math",
+        "timeline",
+        "rt",
+        "rp",
+    )
+)
+_NOT_SHOWN = re.compile(r"(?:file|image|media|category)\s*:", re.IGNORECASE)
+_LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:\S")
+_BLOCK_TAGS = frozenset(
+    ("p", "blockquote", "center", "li", "dd", "dt", "hr", "ul", "ol", "dl", "pre")
+)
+
+# What templates display on Bulbapedia. The rule for links, {{p|Pikachu}}, {{TP|Misty|Togepi}},
+# {{wp|Puss in Boots (fairy tale)|Puss in Boots}}, is the last argument; without arguments,
+# {{Ash}}, it is the name.
+_SHOW_FIRST_ARGUMENT = frozenset({"tt", "explain", "ruby", "OBP", "gdis"})
+_FORMATS = {"type": "{}-type", "rt": "Route {}", "ball": "{} Ball", "badge": "{} Badge"}
+_DISPLAYS = {"ashfr": "his friends", "TRT": "Team Rocket", "MTR": "Meowth", "!": "|", "'": "'"}
+_NOTHING = frozenset({"-", "clear", "cn", "fact", "citation needed", "ref", "sup", "incomplete"})
+
+# A template alone on its line is a box (spoiler warning, maintenance, "main article").
+_TEMPLATE_START, _TEMPLATE_END = "\x0e", "\x0f"
+_BOX = re.compile(
+    rf"^[ \t]*(?:{_TEMPLATE_START}[^{_TEMPLATE_END}]*{_TEMPLATE_END}[ \t]*)+$", re.MULTILINE
+)
+
+
+def plot_from_wikitext(wikitext: str) -> str:
+    """The plot of an episode's page source, "" if it has none.
+
+    Paragraphs are separated by one blank line.
+    """
+    # The characters that mark things here are none that a wiki stores.
+    wikitext = re.sub(rf"[{_BREAK}{_TEMPLATE_START}{_TEMPLATE_END}]", "", wikitext)
+    sections = _Sections()
+    for node in mwparserfromhell.parse(wikitext).nodes:
+        if isinstance(node, nodes.Heading):
+            sections.heading(node.level, _inline(node.title))
+        elif sections.inside:
+            sections.text(_render(node))
+    text = _BOX.sub("", sections.chosen())
+    return _layout(re.sub(rf"[{_TEMPLATE_START}{_TEMPLATE_END}]", "", text))
+
+
+def _render(node: nodes.Node) -> str:
+    match node:
+        case nodes.Text():
+            # Italics and bold that the parser found no partner for.
+            return re.sub(r"'{2,}", "", node.value)
+        case nodes.HTMLEntity():
+            return str(node.normalize())
+        case nodes.Wikilink() | nodes.ExternalLink():
+            return _render_link(node)
+        case nodes.Tag():
+            return _render_tag(node)
+        case nodes.Template():
+            return f"{_TEMPLATE_START}{_render_template(node)}{_TEMPLATE_END}"
+        case _:
+            return ""  # comments, arguments, subheadings inside something
+
+
+def _render_all(children: Iterable[nodes.Node]) -> str:
+    return "".join(map(_render, children))
+
+
+def _inline(code: Wikicode) -> str:
+    return re.sub(rf"[{_TEMPLATE_START}{_TEMPLATE_END}]", "", _render_all(code.nodes))
+
+
+def _render_link(link: nodes.Wikilink | nodes.ExternalLink) -> str:
+    if isinstance(link, nodes.ExternalLink):
+        # Without a title it displays as a number in brackets.
+        return _render_all(link.title.nodes) if link.title else ""
+    target = _inline(link.title).strip()
+    if _NOT_SHOWN.match(target):
+        return ""
+    if link.text:
+        return _render_all(link.text.nodes)
+    return "" if _LANGUAGE_LINK.match(target) else target.removeprefix(":")
+
+
+def _render_tag(tag: nodes.Tag) -> str:
+    name = str(tag.tag).strip().lower()
+    if name == "br":
+        return _BREAK
+    if name in _SKIPPED_TAGS:
+        return ""
+    contents = _render_all(tag.contents.nodes) if tag.contents else ""
+    return f"{_PARAGRAPH}{contents}{_PARAGRAPH}" if name in _BLOCK_TAGS else contents
+
+
+def _render_template(template: nodes.Template) -> str:
+    name = str(template.name).strip()
+    name = next((n for n in (name, name[:1].lower() + name[1:]) if _is_known(n)), name)
+    arguments = [_inline(p.value).strip() for p in template.params if not p.showkey]
+    if name in _NOTHING:
+        return ""
+    if not arguments:
+        return _DISPLAYS.get(name, name)
+    if name in _FORMATS:
+        return _FORMATS[name].format(arguments[0])
+    shown = arguments[0] if name in _SHOW_FIRST_ARGUMENT else arguments[-1]
+    return "" if shown == "*" else shown  # {{tt|*|note}} is a footnote mark
+
+
+def _is_known(name: str) -> bool:
+    """The first letter of a template's name has no case in MediaWiki."""
+    return name in _SHOW_FIRST_ARGUMENT | _NOTHING or name in _FORMATS or name in _DISPLAYS
+
+
+def template_argument(wikitext: str, template: str, argument: str) -> str | None:
+    """A named argument of the first such template, as plain text; None if there is none.
+
+    >>> template_argument("{{EpicodePrevNext|nextcode=EP002}}", "EpicodePrevNext", "nextcode")
+    'EP002'
+    """
+    for found in mwparserfromhell.parse(wikitext).ifilter_templates():
+        if found.name.matches(template) and found.has(argument):
+            return _inline(found.get(argument).value).strip() or None
+    return None
