@@ -1,0 +1,17 @@
+"""Fine-tuning GPT-2 into checkpoints of gpt-2-simple's layout.
+
+The rooms of a training run, in the order in which it walks through them:
+
+- `base`: what a run starts from: a downloaded GPT-2, a folder, or `mini`, made from the corpus;
+- `download`: OpenAI's published models, over an unreliable line;
+- `vocabulary`: a byte-level BPE of one's own, in GPT-2's file format;
+- `dataset`: the corpus as one stream of tokens, and the windows that steps read;
+- `run`: the folder checkpoint/<run>: what is written when, so that a kill loses nothing saved;
+- `gpt2simple`: one optimiser step, with gpt-2-simple's graph on TensorFlow (imports TensorFlow);
+- `loop`: steps, progress, samples, saving, interruption;
+- `metrics`: the losses as JSON lines and as a picture.
+"""
+
+from training.errors import TrainingError
+
+__all__ = ["TrainingError"]

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Fine-tune GPT-2 on a corpus into a checkpoint of gpt-2-simple's layout."""
+
+import argparse
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from training import TrainingError, base, download
+from training.finetune import Paths, finetune
+from training.loop import FINE_TUNING, FROM_SCRATCH, Plan
+
+EXAMPLES = """\
+examples:
+  python train_gpt2.py
+      fine-tune the 124M model on data/train.txt into checkpoint/run1; a GPU is advised
+  python train_gpt2.py --model mini --corpus data/eps.txt --run demo --steps 300
+      train a small model from scratch: no download, minutes on a laptop's CPU
+  python train_gpt2.py --model mini --corpus data/eps.txt --run demo --steps 600
+      the same run again: goes on after step 300
+
+Ctrl-C saves and stops; the same command goes on from there. --steps counts the run's steps
+from its beginning, so a run that was interrupted ends where it would have ended.
+
+checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg).
+"""
+
+Number = TypeVar("Number", int, float)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--model",
+        default="124M",
+        metavar="NAME|DIR",
+        help=f"{', '.join(base.PUBLISHED)} (downloaded to models/), {base.MINI} (7.6M parameters, "
+        "from scratch), or a folder with a checkpoint; default 124M",
+    )
+    add("--corpus", type=Path, default=Path("data/train.txt"), help="default data/train.txt")
+    add("--run", type=_name, default="run1", help="its folder is checkpoint/<run>; default run1")
+    add("--fresh", action="store_true", help="begin anew; an earlier run is renamed, not removed")
+    add("--steps", type=_count, help=f"in all, over restarts; {_default('steps')}")
+    add("--batch-size", type=_count, help=f"windows a batch; {_default('batch_size')}")
+    add(
+        "--accumulate-gradients",
+        type=_count,
+        metavar="BATCHES",
+        help=f"batches a step; {_default('accumulate_gradients')}",
+    )
+    add("--learning-rate", type=_rate, help=f"at its peak; {_default('learning_rate')}")
+    add(
+        "--short-windows",
+        type=_share,
+        metavar="SHARE",
+        help=f"share of steps that cut windows into four; {_default('short_windows')}",
+    )
+    add("--save-every", type=_count, metavar="STEPS", help=_default("save_every"))
+    add("--sample-every", type=_count, metavar="STEPS", help=_default("sample_every"))
+    add("--seed", type=_seed, help=f"of windows and first weights; {_default('seed')}")
+    add(
+        "--round-weights",
+        action="store_true",
+        default=None,
+        help="round the finished weights to bfloat16, so that they compress well (for git)",
+    )
+    add("--checkpoint-dir", type=Path, default=Path("checkpoint"), help="default checkpoint")
+    add("--models-dir", type=Path, default=Path("models"), help="default models")
+    add(
+        "--models-url",
+        default=download.BASE_URL,
+        metavar="URL",
+        help="where models/NAME/ is; default OpenAI's",
+    )
+    return parser.parse_args(arguments)
+
+
+def _default(name: str) -> str:
+    usual, scratch = getattr(FINE_TUNING, name), getattr(FROM_SCRATCH, name)
+    return f"default {usual:g}" + (f" ({base.MINI}: {scratch:g})" if scratch != usual else "")
+
+
+def _name(text: str) -> str:
+    if Path(text).name != text:
+        raise argparse.ArgumentTypeError("a name, not a path (see --checkpoint-dir)")
+    return text
+
+
+def _count(text: str) -> int:
+    return _within(int(text), 1, float("inf"))
+
+
+def _seed(text: str) -> int:
+    return _within(int(text), 0, 2**31 - 1)
+
+
+def _rate(text: str) -> float:
+    return _within(float(text), 1e-9, 1.0)
+
+
+def _share(text: str) -> float:
+    return _within(float(text), 0.0, 1.0)
+
+
+def _within(number: Number, low: float, high: float) -> Number:
+    if not low <= number <= high:
+        raise argparse.ArgumentTypeError(f"{number} is not within {low:g} and {high:g}")
+    return number
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = _parse(arguments)
+    given = {
+        field.name: value
+        for field in fields(Plan)
+        if (value := getattr(args, field.name)) is not None
+    }
+    plan = replace(FROM_SCRATCH if args.model == base.MINI else FINE_TUNING, **given)
+    paths = Paths(args.corpus, args.checkpoint_dir / args.run, args.models_dir, args.models_url)
+    try:
+        stopped = finetune(args.model, paths, plan, fresh=args.fresh)
+    except TrainingError as error:
+        print(f"train_gpt2.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; what was saved is kept.", file=sys.stderr)
+        return 130
+    return 128 + stopped if stopped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
