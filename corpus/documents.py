@@ -118,7 +118,7 @@ def read_texts(source: Path) -> Iterator[str]:
     """
     if source.is_dir():
         for path in text_files(source):
-            yield _decode(path.read_bytes())
+            yield _decode(path.read_bytes()).strip()
     elif source.is_file():
         yield from read_documents(source)
     else:

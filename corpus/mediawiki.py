@@ -58,8 +58,8 @@ class Page:
 class MediaWiki:
     """The API of one wiki.
 
-    ``contact`` (a mail address or URL) goes into the User-Agent. ``delay`` is the seconds
-    between requests; None reads robots.txt at the first request (5 s if it names none).
+    ``contact`` (a mail address or URL) goes into the User-Agent. The seconds between requests
+    are the crawl delay of robots.txt, read at the first request (5 s if it names none).
     ``sleep`` and ``clock`` are for tests.
 
     Methods raise WikiRefusedError for a challenge or refusal (also one by robots.txt), and
@@ -71,12 +71,11 @@ class MediaWiki:
         api: str,
         contact: str,
         *,
-        delay: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
-        self._delay = delay
+        self._delay: float | None = None
         self._sleep = sleep
         self._clock = clock
         self._next_request = clock()

@@ -22,6 +22,11 @@ _PARAGRAPH = "\n\n"
 _BREAK = "\v"
 _BLANK = " \t\r\n\f"
 
+# Pointers to other pages, which both markups may hide in an indented paragraph.
+_POINTER = re.compile(
+    r"(?:Main articles?|See also|Further information): |For [^.]*, (?:please )?see "
+)
+
 
 class _Sections:
     """Collects the text under the headings of ``_HEADINGS`` as a page is walked."""
@@ -61,10 +66,15 @@ def _layout(text: str) -> str:
     # Two line breaks in a row look like the end of a paragraph, and are.
     for block in re.split(rf"\n[{_BLANK}]*\n|{_BREAK}[{_BLANK}]*{_BREAK}", text):
         lines = (re.sub(rf"[{_BLANK}]+", " ", line).strip() for line in block.split(_BREAK))
-        if paragraph := "\n".join(line for line in lines if line):
+        paragraph = "\n".join(line for line in lines if line)
+        if paragraph and not _POINTER.match(paragraph):
             paragraphs.append(paragraph)
     return "\n\n".join(paragraphs)
 
+
+_BLOCK_TAGS = frozenset(
+    {"blockquote", "center", "dd", "div", "dl", "dt", "hr", "li", "ol", "p", "pre", "section", "ul"}
+)
 
 # --- HTML ---------------------------------------------------------------------------------
 
@@ -74,41 +84,13 @@ _ROOTS = (".mw-parser-output", "#mw-content-text", "#bodyContent", "body")
 # Never prose. A div inside a section is a thumb, a spoiler box, an ad or a note: prose stands
 # in p, li, dd and blockquote.
 _FURNITURE = frozenset(
-    (
-        "aside",
-        "audio",
-        "button",
-        "canvas",
-        "div",
-        "figure",
-        "form",
-        "iframe",
-        "img",
-        "input",
-        "map",
-        "nav",
-        "noscript",
-        "object",
-        "rp",
-        "rt",
-        "script",
-        "select",
-        "style",
-        "svg",
-        "table",
-        "template",
-        "textarea",
-        "video",
-    )
+    {"aside", "div", "figure", "noscript", "rp", "rt", "script", "style", "table"}
 )
-# The div's that hold headings (MediaWiki 1.42) or whole sections (the mobile skin).
-_TRANSPARENT = frozenset({"mw-heading", "collapsible-block", "mf-collapsible-content"})
 _FURNITURE_CLASSES = frozenset(
-    {"reference", "mw-editsection", "noprint", "hatnote", "toc", "mw-empty-elt", "error"}
+    {"reference", "mw-editsection", "noprint", "hatnote", "toc", "gallery", "mw-empty-elt", "error"}
 )
-_BLOCKS = frozenset(
-    ("p", "ul", "ol", "li", "dl", "dt", "dd", "blockquote", "center", "hr", "pre", "section", "div")
-)
+# The divs that hold headings (MediaWiki 1.42) or whole sections (the mobile skin).
+_TRANSPARENT = frozenset({"mw-heading", "collapsible-block", "mf-collapsible-content"})
 
 
 def plot_from_html(page: BeautifulSoup) -> str:
@@ -130,7 +112,7 @@ def _walk_html(element: Tag, sections: _Sections) -> None:
             elif child.name == "br":
                 sections.text(_BREAK)
             elif not _is_furniture(child, sections.inside):
-                edge = _PARAGRAPH if child.name in _BLOCKS else ""
+                edge = _PARAGRAPH if child.name in _BLOCK_TAGS else ""
                 sections.text(edge)
                 _walk_html(child, sections)
                 sections.text(edge)
@@ -168,25 +150,10 @@ def title_from_html(page: BeautifulSoup) -> str | None:
 # --- wikitext -----------------------------------------------------------------------------
 
 _SKIPPED_TAGS = frozenset(
-    (
-        "ref",
-        "references",
-        "gallery",
-        "table",
-        "div",
-        "script",
-        "style",
-        "math",
-        "timeline",
-        "rt",
-        "rp",
-    )
+    {"div", "gallery", "math", "ref", "references", "rp", "rt", "script", "style", "table"}
 )
 _NOT_SHOWN = re.compile(r"(?:file|image|media|category)\s*:", re.IGNORECASE)
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:\S")
-_BLOCK_TAGS = frozenset(
-    ("p", "blockquote", "center", "li", "dd", "dt", "hr", "ul", "ol", "dl", "pre")
-)
 
 # What templates display on Bulbapedia. The rule for links, {{p|Pikachu}}, {{TP|Misty|Togepi}},
 # {{wp|Puss in Boots (fairy tale)|Puss in Boots}}, is the last argument; without arguments,
