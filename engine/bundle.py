@@ -1,0 +1,204 @@
+"""TensorFlow's tensor bundle, read without TensorFlow.
+
+A checkpoint ``model-N`` is two files. ``model-N.index`` is a sorted table in LevelDB's format
+(https://github.com/google/leveldb/blob/main/doc/table_format.md): tensor name -> BundleEntryProto
+(tensorflow/core/protobuf/tensor_bundle.proto). ``model-N.data-00000-of-00001`` holds the tensors,
+raw and little-endian. The bytes may be a stranger's: every offset and size is checked before use.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine._native import lib
+from engine.files import CheckpointError, refuse_lfs_pointer
+
+_FOOTER = 48
+_MAGIC = 0xDB4775248B80FB57
+_MAX_INDEX = 64 << 20  # bytes; GPT-2 XL's index has 26 kB
+DT_FLOAT = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor stands in the data file."""
+
+    dtype: int  # tensorflow.DataType
+    shape: tuple[int, ...]
+    offset: int  # bytes
+    size: int  # bytes
+    crc32c: int  # masked, of the tensor's bytes
+
+
+class _Malformed(Exception):
+    """Bytes that are not what the format says."""
+
+
+def read_index(path: Path) -> dict[str, Entry]:
+    """The tensors that an ``.index`` file lists.
+
+    Raises CheckpointError when the file is missing, a Git LFS pointer, cut short or damaged.
+    """
+    try:
+        if path.stat().st_size > _MAX_INDEX:
+            raise CheckpointError(f"{path} is too large for the index of a checkpoint")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing: copy all files of the checkpoint") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    refuse_lfs_pointer(path, data)
+    try:
+        return _entries(data)
+    except (_Malformed, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no TensorFlow checkpoint ({error}): copy it again"
+        ) from None
+
+
+def masked_crc32c(crc: int) -> int:
+    """LevelDB's mask, which keeps the CRC of data that holds CRCs from being its own."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+# ---- The table ------------------------------------------------------------------------------
+
+
+def _entries(data: bytes) -> dict[str, Entry]:
+    if len(data) < _FOOTER:
+        raise _Malformed("it is cut short" if data else "it is empty")
+    footer = data[-_FOOTER:]
+    if struct.unpack_from("<Q", footer, 40)[0] != _MAGIC:
+        raise _Malformed("no table footer at its end")
+    _, at = _handle(footer, 0)  # the metaindex
+    index, _ = _handle(footer, at)
+    entries = {}
+    for _, handle in _block(data, index):
+        for key, value in _block(data, _handle(handle, 0)[0]):
+            if key:
+                entries[key.decode()] = _entry(value)
+            else:
+                _check_header(value)
+    return entries
+
+
+def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
+    """A BlockHandle (offset, size) and where it ends."""
+    offset, at = _varint(data, at)
+    size, at = _varint(data, at)
+    return (offset, size), at
+
+
+def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of one block; its checksum is verified first."""
+    offset, size = handle
+    if offset + size + 5 > len(data) - _FOOTER:
+        raise _Malformed("a block reaches beyond its end")
+    block = data[offset : offset + size]
+    compression, crc = struct.unpack_from("<BI", data, offset + size)
+    checked = data[offset : offset + size + 1]
+    if masked_crc32c(lib.gpt2_crc32c(0, checked, len(checked))) != crc:
+        raise _Malformed("a block's checksum is wrong")
+    if compression != 0:
+        raise _Malformed("its blocks are compressed, which TensorFlow's checkpoints are not")
+    if size < 4:
+        raise _Malformed("a block is too short")
+    n_restarts = struct.unpack_from("<I", block, size - 4)[0]
+    end = size - 4 - 4 * n_restarts
+    if end < 0:
+        raise _Malformed("a block is too short")
+    at, key = 0, b""
+    while at < end:
+        shared, at = _varint(block, at)
+        unshared, at = _varint(block, at)
+        length, at = _varint(block, at)
+        if shared > len(key) or at + unshared + length > end:
+            raise _Malformed("an entry reaches beyond its block")
+        key = key[:shared] + block[at : at + unshared]
+        at += unshared
+        yield key, block[at : at + length]
+        at += length
+
+
+# ---- Protocol buffers -----------------------------------------------------------------------
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A base-128 varint of at most 64 bits, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(data):
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise _Malformed("a number is cut short")
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Field numbers and values of a message: ints, or bytes of length-delimited fields."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        value: int | bytes
+        match tag & 7:
+            case 0:
+                value, at = _varint(data, at)
+            case 2:
+                length, at = _varint(data, at)
+                value, at = data[at : at + length], at + length
+            case 1:
+                value, at = int.from_bytes(data[at : at + 8], "little"), at + 8
+            case 5:
+                value, at = int.from_bytes(data[at : at + 4], "little"), at + 4
+            case kind:
+                raise _Malformed(f"wire type {kind}")
+        if at > len(data):
+            raise _Malformed("a message is cut short")
+        yield tag >> 3, value
+
+
+def _integer(value: int | bytes) -> int:
+    if isinstance(value, bytes):
+        raise _Malformed("bytes where a number belongs")
+    return value
+
+
+def _message(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        raise _Malformed("a number where a message belongs")
+    return value
+
+
+def _check_header(data: bytes) -> None:
+    """BundleHeaderProto: num_shards = 1, endianness = 2."""
+    header = {number: value for number, value in _fields(data) if number in (1, 2)}
+    if header.get(1, 0) != 1:
+        raise _Malformed(f"it has {header.get(1, 0)} data files; one is supported")
+    if header.get(2, 0) != 0:
+        raise _Malformed("its numbers are big-endian")
+
+
+def _entry(data: bytes) -> Entry:
+    """BundleEntryProto: dtype = 1, shape = 2, shard_id = 3, offset = 4, size = 5, crc32c = 6."""
+    numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}
+    shape: tuple[int, ...] = ()
+    for number, value in _fields(data):
+        if number == 2:
+            shape = tuple(_dimensions(_message(value)))
+        elif number in numbers:
+            numbers[number] = _integer(value)
+    if numbers[3] != 0:
+        raise _Malformed("a tensor in a second data file")
+    return Entry(numbers[1], shape, numbers[4], numbers[5], numbers[6])
+
+
+def _dimensions(data: bytes) -> Iterator[int]:
+    """TensorShapeProto: repeated Dim dim = 2 { int64 size = 1 }."""
+    for number, value in _fields(data):
+        if number == 2:
+            sizes = [_integer(v) for n, v in _fields(_message(value)) if n == 1]
+            yield sizes[-1] if sizes else 0

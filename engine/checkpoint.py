@@ -1,0 +1,211 @@
+"""A checkpoint folder in gpt-2-simple's layout, whoever trained it.
+
+::
+
+    checkpoint/run1/
+      checkpoint  model-N.index  model-N.data-00000-of-00001  (model-N.meta)
+      hparams.json  encoder.json  vocab.bpe  counter
+
+The file ``checkpoint`` names the newest model. Training writes it last, so whoever finds it finds
+what it names.
+"""
+
+import ctypes
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from engine._native import lib
+from engine.bundle import DT_FLOAT, Entry, masked_crc32c, read_index
+from engine.files import CheckpointError, read_json, read_text, refuse_lfs_pointer
+
+_VOCABULARY = ("hparams.json", "encoder.json", "vocab.bpe")
+
+
+@dataclass(frozen=True)
+class HParams:
+    """``hparams.json``: the shape of the model."""
+
+    n_vocab: int
+    n_ctx: int
+    n_embd: int
+    n_head: int
+    n_layer: int
+
+
+class Checkpoint:
+    """A folder whose files fit together, as far as can be told without reading the weights.
+
+    Raises CheckpointError, which says what is wrong and what to do.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.prefix = newest_prefix(self.folder)
+        """Path of the newest model without its extensions: ``checkpoint/run1/model-20``."""
+        index = self.prefix.with_name(self.prefix.name + ".index")
+        self._data = _data_file(self.prefix)
+        entries = read_index(index)
+        self._check_data_size(entries)
+        self.hparams = _read_hparams(self.folder / "hparams.json")
+        self._tensors = [
+            (name, self._find(entries, name, shape)) for name, shape in tensors(self.hparams)
+        ]
+        digest = hashlib.sha256()
+        for path in (index, *(self.folder / name for name in _VOCABULARY)):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        self.identity = digest.hexdigest()[:16]
+        """16 hex digits, of the content: the index holds the checksum of every tensor."""
+
+    def read_tensors(self) -> Iterator[bytearray]:
+        """The float32 tensors in the order of `tensors`, one at a time, checksums verified."""
+        with self._data.open("rb") as file:
+            for name, entry in self._tensors:
+                file.seek(entry.offset)
+                data = bytearray(entry.size)
+                if file.readinto(data) != entry.size:
+                    raise CheckpointError(f"{self._data} was cut short while it was read")
+                buffer = (ctypes.c_char * entry.size).from_buffer(data)
+                if masked_crc32c(lib.gpt2_crc32c(0, buffer, entry.size)) != entry.crc32c:
+                    raise CheckpointError(
+                        f"{self._data} is damaged or half-written: the checksum of {name} is "
+                        "wrong. Copy it again"
+                    )
+                if not lib.gpt2_all_finite(buffer, entry.size // 4):
+                    raise CheckpointError(
+                        f"{self._data}: {name} holds NaN or infinity: the training diverged. "
+                        "Use an earlier checkpoint, or train with a smaller learning rate"
+                    )
+                yield data
+
+    def _check_data_size(self, entries: dict[str, Entry]) -> None:
+        path = self._data
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                refuse_lfs_pointer(path, file.read(64))
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{path} is missing, though {self.prefix.name}.index is there: copy all files of "
+                "the checkpoint"
+            ) from None
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+        expected = max((entry.offset + entry.size for entry in entries.values()), default=0)
+        if size < expected:
+            state = "is empty" if size == 0 else f"has only {size:,} bytes"
+            raise CheckpointError(
+                f"{path} {state}, but its index describes {expected:,} bytes: the copy is not "
+                "complete"
+            )
+
+    def _find(self, entries: dict[str, Entry], name: str, shape: tuple[int, ...]) -> Entry:
+        entry = entries.get(name)
+        if entry is None:
+            raise CheckpointError(f"{self.prefix}.index has no tensor {name}: is this a GPT-2?")
+        size = 4
+        for n in shape:
+            size *= n
+        if entry.dtype != DT_FLOAT or entry.shape != shape or entry.size != size:
+            raise CheckpointError(
+                f"{self.prefix}.index: {name} is {_shape(entry.shape)}, but hparams.json asks "
+                f"for float32 {_shape(shape)}: do the files belong together?"
+            )
+        return entry
+
+
+def tensors(hp: HParams) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of GPT-2's variables, in the order in which the engine packs them."""
+    e = hp.n_embd
+    yield "model/wte", (hp.n_vocab, e)
+    yield "model/wpe", (hp.n_ctx, e)
+    for layer in range(hp.n_layer):
+        h = f"model/h{layer}"
+        yield f"{h}/ln_1/g", (e,)
+        yield f"{h}/ln_1/b", (e,)
+        yield f"{h}/attn/c_attn/w", (1, e, 3 * e)
+        yield f"{h}/attn/c_attn/b", (3 * e,)
+        yield f"{h}/attn/c_proj/w", (1, e, e)
+        yield f"{h}/attn/c_proj/b", (e,)
+        yield f"{h}/ln_2/g", (e,)
+        yield f"{h}/ln_2/b", (e,)
+        yield f"{h}/mlp/c_fc/w", (1, e, 4 * e)
+        yield f"{h}/mlp/c_fc/b", (4 * e,)
+        yield f"{h}/mlp/c_proj/w", (1, 4 * e, e)
+        yield f"{h}/mlp/c_proj/b", (e,)
+    yield "model/ln_f/g", (e,)
+    yield "model/ln_f/b", (e,)
+
+
+def newest_prefix(folder: Path) -> Path:
+    """The model that the file ``checkpoint`` names, or the only one that is there.
+
+    The path in the file may be absolute and of another machine: its last part counts.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder: no checkpoint there")
+    state = folder / "checkpoint"
+    indexes = sorted(path.name.removesuffix(".index") for path in folder.glob("*.index"))
+    named = None
+    if state.exists():
+        match = re.search(r'^model_checkpoint_path:\s*"([^"]*)"', read_text(state), re.MULTILINE)
+        if match is None:
+            raise CheckpointError(f"{state} names no model_checkpoint_path")
+        named = re.split(r"[/\\]", match[1])[-1]
+    if named in indexes:
+        return folder / str(named)
+    if len(indexes) == 1:
+        return folder / indexes[0]
+    if not indexes:
+        raise CheckpointError(f"{folder} holds no model: no .index file is there")
+    raise CheckpointError(
+        f"{state} names the model {named!r}, which is not there; found: {', '.join(indexes)}"
+        if named
+        else f"{state} is missing, and there are several models: {', '.join(indexes)}"
+    )
+
+
+def signature(folder: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], ...]:
+    """What tells, at the price of a few stat() calls, that the checkpoint has changed.
+
+    Name, size, mtime in ns and inode of each file that makes up the current model. A broken
+    folder has a signature too.
+    """
+    folder = Path(folder)
+    try:
+        prefix = newest_prefix(folder)
+        model = [prefix.name + ".index", _data_file(prefix).name]
+    except CheckpointError:
+        model = []
+    stats = []
+    for name in ("checkpoint", *_VOCABULARY, *model):
+        try:
+            s = (folder / name).stat()
+        except OSError:
+            continue
+        stats.append((name, s.st_size, s.st_mtime_ns, s.st_ino))
+    return tuple(stats)
+
+
+def _data_file(prefix: Path) -> Path:
+    return prefix.with_name(prefix.name + ".data-00000-of-00001")
+
+
+def _read_hparams(path: Path) -> HParams:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a table of hyperparameters")
+    values = {}
+    for field in fields(HParams):
+        value = content.get(field.name)
+        if type(value) is not int or not 1 <= value <= 1 << 22:
+            raise CheckpointError(f"{path}: {field.name} is {value!r}, not a sensible number")
+        values[field.name] = value
+    return HParams(**values)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"

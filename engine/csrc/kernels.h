@@ -1,0 +1,53 @@
+/* The arithmetic of a step, once per instruction set and bit for bit the same in each. */
+#ifndef GPT2_KERNELS_H
+#define GPT2_KERNELS_H
+
+#include "model.h"
+
+/* Rows of activations, quantised for the int8 matrix product: x ~ scale * quant. */
+typedef struct {
+    int8_t *quant;  /* [rows][n_blocks][32] */
+    float *scale;   /* [rows][n_blocks] */
+    int32_t *sum;   /* [rows][n_blocks], of the quants */
+} gpt2_rows_q8;
+
+/* What a matrix product does with its result z = W x + b. */
+typedef enum { STORE, GELU, ADD } gpt2_epilogue;
+
+typedef struct {
+    const char *name;
+
+    /* y [n][ld_y] of the output rows in groups [g0, g1), from float rows x [n][n_in] or, for
+     * Q8_0, their quantised form. bias [n_out] may be NULL. */
+    void (*matmul)(const gpt2_model *m, const gpt2_matrix *w, const float *bias, const float *x,
+                   const gpt2_rows_q8 *xq, int32_t n, int32_t g0, int32_t g1, gpt2_epilogue then,
+                   float *y, int64_t ld_y);
+
+    /* Quantises row x [n_in] into row `row` of xq. */
+    void (*quantize)(const float *x, int32_t n_in, int32_t row, const gpt2_rows_q8 *xq);
+
+    /* Layer normalisation (Ba et al., 2016), epsilon 1e-5: y [n] from x [n]. */
+    void (*layer_norm)(const float *x, const float *gain, const float *bias, int32_t n, float *y);
+
+    /* Appends keys and values of one position to one head's cache. k, v [head_size].
+     * keys   [n / 16][head_size][16]: positions interleaved, so that scores need no sums across
+     * lanes; values [n][head_pad], head_pad = head_size rounded up to 16. Elements are float16, or
+     * float for a GPT2_F32 model. */
+    void (*cache_store)(const gpt2_model *m, const float *k, const float *v, int32_t position,
+                        int32_t head_size, void *keys, void *values);
+
+    /* One head's attention of query q [head_size] to n positions: out [head_size].
+     * scores: scratch [n rounded up to 16]. */
+    void (*attend)(const gpt2_model *m, const float *q, const void *keys, const void *values,
+                   int32_t n, int32_t head_size, float *scores, float *out);
+
+    /* y[i] = exp(x[i] - shift). */
+    void (*exp_shifted)(const float *x, int64_t n, float shift, float *y);
+} gpt2_kernels;
+
+extern const gpt2_kernels gpt2_kernels_portable, gpt2_kernels_avx2, gpt2_kernels_avx512;
+
+/* The best kernels of this processor, or those that GPT2_KERNEL names if it can run them. */
+const gpt2_kernels *gpt2_kernels_select(void);
+
+#endif

@@ -1,0 +1,41 @@
+"""The small files of a checkpoint folder, and the error that says what is wrong with one."""
+
+import json
+from pathlib import Path
+
+
+class CheckpointError(Exception):
+    """A checkpoint folder that cannot be read. The message says what is wrong and what to do."""
+
+
+def read_text(path: Path) -> str:
+    """A small UTF-8 file. Raises CheckpointError if it is missing, unreadable or a pointer."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    refuse_lfs_pointer(path, data)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise CheckpointError(f"{path} is not UTF-8 text") from None
+
+
+def read_json(path: Path) -> object:
+    """A small JSON file. Raises CheckpointError as `read_text` does, and if it is not JSON."""
+    try:
+        content: object = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"{path} is not JSON: was it cut short?") from None
+    return content
+
+
+def refuse_lfs_pointer(path: Path, head: bytes) -> None:
+    """Raises CheckpointError if a file that begins with `head` is a Git LFS pointer."""
+    if head.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it "
+            "was cloned, then copy the folder again"
+        )

@@ -1,0 +1,313 @@
+"""A GPT-2 that continues many texts at once."""
+
+import ctypes
+import mmap
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from engine import _native
+from engine._native import lib
+from engine.checkpoint import Checkpoint, HParams
+from engine.files import CheckpointError
+from engine.tokenizer import Tokenizer
+
+Weights = Literal["q8_0", "f32"]
+FinishReason = Literal["stop", "length", "cancelled"]
+
+_TYPES: dict[Weights, int] = {"f32": 0, "q8_0": 1}
+_POLL_MS = 200  # how long a reader sleeps before it lets Ctrl-C in
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    temperature: 0 takes the likeliest token; 1 samples from the model's own distribution.
+    top_k: keep the k likeliest tokens, and those as likely as the k-th; 0 is off.
+    top_p: keep the likeliest tokens until they reach this probability; 0 is off.
+    Where both are given, both hold.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 0
+    top_p: float = 0.0
+
+
+class Model:
+    """A checkpoint, ready to generate. Use `Model.load`.
+
+    Safe to use from many threads. Threads do not survive fork(), so load after forking. The model
+    is freed when nobody refers to it and its last `Generation` is gone, or by `close`.
+    """
+
+    def __init__(
+        self,
+        packed: mmap.mmap,
+        hparams: HParams,
+        tokenizer: Tokenizer,
+        identity: str,
+        threads: int,
+        max_batch: int,
+    ) -> None:
+        self.hparams = hparams
+        self.tokenizer = tokenizer
+        self.identity = identity
+        """16 hex digits that tell this checkpoint from every other."""
+        self._threads = threads
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        handle = ctypes.c_void_p()
+        # The buffer keeps the mapping alive as long as the finalizer holds it.
+        buffer = (ctypes.c_char * len(packed)).from_buffer(packed)
+        status = lib.gpt2_model_open(buffer, len(packed), ctypes.byref(handle))
+        if status == _native.ENOMEM:
+            raise MemoryError
+        if status != 0:
+            raise CheckpointError("the packed weights are damaged: delete the *.packed files")
+        self._handle = handle
+        self._scheduler = lib.gpt2_scheduler_start(handle, threads, max_batch)
+        if not self._scheduler:
+            lib.gpt2_model_close(handle)
+            raise MemoryError("no memory or threads for the engine")
+        self._finalizer = weakref.finalize(
+            self, _free, self._scheduler, handle, buffer, self._pid
+        )
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        weights: Weights = "q8_0",
+        threads: int | None = None,
+        max_batch: int = 64,
+    ) -> Self:
+        """Loads a checkpoint folder in gpt-2-simple's layout.
+
+        weights: "q8_0" is small and fast; "f32" computes in floats throughout, the reference.
+        threads: default, one for each processor this process may use (8 at most).
+        max_batch: how many requests run at once; further ones wait in order.
+
+        The quantised weights are kept beside the checkpoint as ``*.packed``, a cache that the next
+        load only maps; where the folder cannot be written they live in memory. Raises
+        CheckpointError where the folder is incomplete or broken.
+        """
+        checkpoint = Checkpoint(folder)
+        tokenizer = Tokenizer.load(folder)
+        if tokenizer.n_vocab != checkpoint.hparams.n_vocab:
+            raise CheckpointError(
+                f"{folder}/encoder.json has {tokenizer.n_vocab:,} tokens, the model "
+                f"{checkpoint.hparams.n_vocab:,}: do the files belong together?"
+            )
+        return cls(
+            _packed(checkpoint, weights),
+            checkpoint.hparams,
+            tokenizer,
+            checkpoint.identity,
+            threads or _processors(),
+            max_batch,
+        )
+
+    def submit(
+        self,
+        prompt: Sequence[int],
+        *,
+        length: int,
+        sampling: Sampling = Sampling(),  # noqa: B008 - it is frozen
+        seed: int,
+    ) -> "Generation":
+        """Queues a prompt to be continued by at most `length` tokens; never blocks.
+
+        The tokens are a function of the checkpoint, the prompt, the parameters and the seed
+        (0 to 2**32 - 1). Raises ValueError for a prompt that is empty, holds unknown tokens or
+        does not fit: len(prompt) + length <= n_ctx.
+        """
+        hp = self.hparams
+        if not prompt or not all(0 <= token < hp.n_vocab for token in prompt):
+            raise ValueError("the prompt is empty or holds tokens that the model does not know")
+        if length < 1 or len(prompt) + length > hp.n_ctx:
+            raise ValueError(
+                f"{len(prompt)} prompt tokens and {length} new ones do not fit the context "
+                f"window of {hp.n_ctx}"
+            )
+        if not 0 <= seed < 1 << 32:
+            raise ValueError("seed is not between 0 and 2**32 - 1")
+        how = _native.Sampling(sampling.temperature, sampling.top_p, sampling.top_k, seed)
+        with self._lock:
+            self._check_usable()
+            request = lib.gpt2_submit(
+                self._scheduler,
+                (ctypes.c_int32 * len(prompt))(*prompt),
+                len(prompt),
+                length,
+                ctypes.byref(how),
+                self.tokenizer.end_of_text,
+            )
+        if not request:
+            raise MemoryError
+        return Generation(self, request)
+
+    def logits(self, tokens: Sequence[int]) -> memoryview:
+        """Logits after each token: floats [len(tokens)][n_vocab], for numpy.asarray() or indexing.
+
+        For evaluation: computed apart from the running batch. 1 <= len(tokens) <= n_ctx.
+        """
+        hp = self.hparams
+        if not 1 <= len(tokens) <= hp.n_ctx or not all(0 <= t < hp.n_vocab for t in tokens):
+            raise ValueError(f"1 to {hp.n_ctx} tokens below {hp.n_vocab} are needed")
+        self._check_usable()
+        out = (ctypes.c_float * (len(tokens) * hp.n_vocab))()
+        ids = (ctypes.c_int32 * len(tokens))(*tokens)
+        if lib.gpt2_logits(self._handle, ids, len(tokens), self._threads, out) != 0:
+            raise MemoryError
+        return memoryview(out).cast("B").cast("f", [len(tokens), hp.n_vocab])
+
+    def stats(self) -> tuple[int, int]:
+        """How many requests are running and how many are waiting."""
+        running, waiting = ctypes.c_int32(), ctypes.c_int32()
+        with self._lock:
+            self._check_usable()
+            lib.gpt2_scheduler_stats(
+                self._scheduler, ctypes.byref(running), ctypes.byref(waiting)
+            )
+        return running.value, waiting.value
+
+    def close(self) -> None:
+        """Cancels what runs and frees the model."""
+        with self._lock:
+            self._finalizer()
+
+    def _check_usable(self) -> None:
+        if not self._finalizer.alive:
+            raise RuntimeError("the model is closed")
+        if os.getpid() != self._pid:
+            raise RuntimeError("the model was loaded before fork(): load it in each process")
+
+
+class Generation:
+    """A text under way: iterate over its tokens.
+
+    Iteration waits without the GIL and ends at the end-of-text token, which is not part of it.
+    Leaving a ``with`` block, or dropping the object, cancels it.
+    """
+
+    def __init__(self, model: Model, request: int) -> None:
+        self._model = model  # whose weights are in use
+        self._request = request
+        self._seen = 0
+        self._unread: deque[int] = deque()
+        self._buffer = (ctypes.c_int32 * 64)()
+        self._finish = _native.RUNNING
+        self._finalizer = weakref.finalize(self, lib.gpt2_release, request)
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """None until the iteration has ended."""
+        if self._unread:
+            return None
+        reasons: dict[int, FinishReason] = {
+            _native.STOP: "stop",
+            _native.LENGTH: "length",
+            _native.CANCELLED: "cancelled",
+        }
+        return reasons.get(self._finish)
+
+    def cancel(self) -> None:
+        """Leaves the batch at the next step; the iteration ends after the tokens drawn so far."""
+        lib.gpt2_cancel(self._request)
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        """The next token. Raises MemoryError if the text's KV cache did not fit into memory."""
+        while not self._unread:
+            if self._finish == _native.FAILED:
+                raise MemoryError("no memory for the KV cache")
+            if self._finish != _native.RUNNING:
+                raise StopIteration
+            finish = ctypes.c_int32()
+            n = lib.gpt2_read(
+                self._request,
+                self._seen,
+                self._buffer,
+                len(self._buffer),
+                _POLL_MS,
+                ctypes.byref(finish),
+            )
+            self._unread.extend(self._buffer[:n])
+            self._seen += n
+            self._finish = finish.value
+        return self._unread.popleft()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+
+def _free(scheduler: int, handle: ctypes.c_void_p, _buffer: object, pid: int) -> None:
+    if os.getpid() == pid:  # in a fork the threads to join do not exist
+        lib.gpt2_scheduler_stop(scheduler)
+        lib.gpt2_model_close(handle)
+
+
+def _processors() -> int:
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        available = os.cpu_count() or 1
+    return min(available, 8)
+
+
+def _packed(checkpoint: Checkpoint, weights: Weights) -> mmap.mmap:
+    """The weights in kernel layout: the cache file, mapped, or memory where none can be kept."""
+    name = f"{checkpoint.prefix.name}.{checkpoint.identity}.{weights}.packed"
+    path = checkpoint.folder / name
+    hp = _native.HParams(*vars(checkpoint.hparams).values())
+    size = lib.gpt2_packed_size(ctypes.byref(hp), _TYPES[weights])
+    if size == 0:
+        raise CheckpointError(f"{checkpoint.folder}/hparams.json: no GPT-2 has this shape")
+    with suppress(OSError):
+        return _map(path, size)
+    packed = _pack(checkpoint, hp, weights, size)
+    with suppress(OSError):
+        aside = path.with_name(f".{name}.{os.getpid()}")
+        try:
+            aside.write_bytes(packed)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+        for stale in checkpoint.folder.glob(f"*.{weights}.packed"):
+            if stale != path:
+                stale.unlink()
+        return _map(path, size)
+    return packed
+
+
+def _map(path: Path, size: int) -> mmap.mmap:
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != size:
+            raise OSError(f"{path} has the wrong size")
+        # Private pages that nobody writes to are shared; ctypes insists on a writable buffer.
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
+
+
+def _pack(
+    checkpoint: Checkpoint, hp: _native.HParams, weights: Weights, size: int
+) -> mmap.mmap:
+    packed = mmap.mmap(-1, size)
+    out = (ctypes.c_char * size).from_buffer(packed)
+    for i, tensor in enumerate(checkpoint.read_tensors()):
+        source = (ctypes.c_char * len(tensor)).from_buffer(tensor)
+        lib.gpt2_pack_tensor(ctypes.byref(hp), _TYPES[weights], i, source, out)
+    lib.gpt2_pack_header(ctypes.byref(hp), _TYPES[weights], out)
+    return packed

@@ -1,0 +1,96 @@
+"""GPT-2's byte-level BPE, read from ``encoder.json`` and ``vocab.bpe``."""
+
+import ctypes
+import os
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine._native import lib
+from engine.files import CheckpointError, read_json, read_text
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def bytes_to_unicode() -> dict[int, str]:
+    """The printable character that stands for each byte in GPT-2's vocabulary files."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in printable]
+    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
+class Tokenizer:
+    """Text to tokens and back, identical to gpt-2-simple's encoder.
+
+    Use `Tokenizer.load`. Safe to use from many threads.
+    """
+
+    def __init__(self, vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> None:
+        """vocabulary: token string (bytes as `bytes_to_unicode` shows them) -> id; merges: the
+        pairs of ``vocab.bpe`` in order. Raises CheckpointError where they do not fit together."""
+        to_character = bytes_to_unicode()
+        to_byte = {character: byte for byte, character in to_character.items()}
+        self.n_vocab = len(vocabulary)
+        if sorted(vocabulary.values()) != list(range(self.n_vocab)):
+            raise CheckpointError(f"encoder.json: ids are not 0 to {self.n_vocab - 1}")
+        try:
+            byte_ids = [vocabulary[to_character[byte]] for byte in range(256)]
+        except KeyError as error:
+            raise CheckpointError(f"encoder.json: no token for the byte {error}") from None
+        known = set(to_byte)
+        triples = []
+        for left, right in merges:
+            if left not in known or right not in known or left + right not in vocabulary:
+                raise CheckpointError(f"vocab.bpe: merge {left!r} {right!r} does not fit")
+            known.add(left + right)
+            triples.append((vocabulary[left], vocabulary[right], vocabulary[left + right]))
+        self.end_of_text = vocabulary.get(END_OF_TEXT, self.n_vocab - 1)
+        """Id of the special token that delimits documents."""
+        self._bytes = [b""] * self.n_vocab
+        for token, i in vocabulary.items():
+            try:
+                self._bytes[i] = bytes(to_byte[character] for character in token)
+            except KeyError:  # a special token outside the alphabet
+                self._bytes[i] = token.encode()
+        columns = list(zip(*triples, strict=True)) or [(), (), ()]
+        arrays = [(ctypes.c_int32 * len(column))(*column) for column in columns]
+        self._handle = lib.gpt2_tokenizer_new(
+            (ctypes.c_int32 * 256)(*byte_ids), *arrays, len(triples)
+        )
+        if not self._handle:
+            raise MemoryError
+        weakref.finalize(self, lib.gpt2_tokenizer_free, self._handle)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Tokenizer":
+        """Reads ``encoder.json`` and ``vocab.bpe`` of a checkpoint or model folder.
+
+        Raises CheckpointError when a file is missing or not what its name says.
+        """
+        vocabulary = read_json(Path(folder) / "encoder.json")
+        if not isinstance(vocabulary, dict) or not all(
+            type(i) is int for i in vocabulary.values()
+        ):
+            raise CheckpointError(f"{folder}/encoder.json: not a table of tokens and ids")
+        try:
+            lines = read_text(Path(folder) / "vocab.bpe").split("\n")[1:-1]
+            merges = [(left, right) for left, right in (line.split() for line in lines)]
+        except ValueError:
+            raise CheckpointError(f"{folder}/vocab.bpe: a line is not a pair of tokens") from None
+        return cls(vocabulary, merges)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text; a literal ``<|endoftext|>`` is ordinary text here.
+
+        Raises UnicodeEncodeError for lone surrogates.
+        """
+        data = text.encode()
+        out = (ctypes.c_int32 * max(len(data), 1))()
+        n = lib.gpt2_encode(self._handle, data, len(data), out)
+        if n < 0:
+            raise MemoryError
+        return out[:n]
+
+    def decode(self, tokens: Iterable[int]) -> bytes:
+        """The bytes of tokens. A character may span tokens, so a part need not be valid UTF-8."""
+        return b"".join(self._bytes[token] for token in tokens)

@@ -1,0 +1,33 @@
+"""Fixtures that several rooms share."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real files that are not part of the project; a newcomer's clone has none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the real files in ../shared/data")
+    return SHARED_DATA
+
+
+def make_checkpoint(folder: Path, hparams: dict[str, int], *options: str) -> Path:
+    """A random model saved by gpt-2-simple's graph and TensorFlow, in a process of its own."""
+    command = [sys.executable, ROOT / "tests" / "make_checkpoint.py", folder, json.dumps(hparams)]
+    subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers, 48 wide (no multiple of 32), 256 tokens of context. Read-only: copy to change."""
+    hparams = {"n_ctx": 256, "n_embd": 48, "n_head": 3, "n_layer": 2}
+    return make_checkpoint(tmp_path_factory.mktemp("tiny") / "run1", hparams)
