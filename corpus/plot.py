@@ -152,6 +152,7 @@ def title_from_html(page: BeautifulSoup) -> str | None:
 _SKIPPED_TAGS = frozenset(
     {"div", "gallery", "math", "ref", "references", "rp", "rt", "script", "style", "table"}
 )
+_ITEM_TAGS = frozenset({"li", "dd", "dt"})
 _NOT_SHOWN = re.compile(r"(?:file|image|media|category)\s*:", re.IGNORECASE)
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:\S")
 
@@ -163,8 +164,10 @@ _FORMATS = {"type": "{}-type", "rt": "Route {}", "ball": "{} Ball", "badge": "{}
 _DISPLAYS = {"ashfr": "his friends", "TRT": "Team Rocket", "MTR": "Meowth", "!": "|", "'": "'"}
 _NOTHING = frozenset({"-", "clear", "cn", "fact", "citation needed", "ref", "sup", "incomplete"})
 
-# A template alone on its line is a box (spoiler warning, maintenance, "main article").
-_TEMPLATE_START, _TEMPLATE_END = "\x0e", "\x0f"
+# Marks in the text under way, of characters that no wiki stores. A template alone on its line is
+# a box (spoiler warning, maintenance, "main article"); the item of a list ends with its line.
+_TEMPLATE_START, _TEMPLATE_END, _ITEM = "\x0e", "\x0f", "\x10"
+_MARKS = re.compile(f"[{_TEMPLATE_START}{_TEMPLATE_END}{_ITEM}]")
 _BOX = re.compile(
     rf"^[ \t]*(?:{_TEMPLATE_START}[^{_TEMPLATE_END}]*{_TEMPLATE_END}[ \t]*)+$", re.MULTILINE
 )
@@ -175,8 +178,7 @@ def plot_from_wikitext(wikitext: str) -> str:
 
     Paragraphs are separated by one blank line.
     """
-    # The characters that mark things here are none that a wiki stores.
-    wikitext = re.sub(rf"[{_BREAK}{_TEMPLATE_START}{_TEMPLATE_END}]", "", wikitext)
+    wikitext = _MARKS.sub("", wikitext.replace(_BREAK, ""))
     sections = _Sections()
     for node in mwparserfromhell.parse(wikitext).nodes:
         if isinstance(node, nodes.Heading):
@@ -184,7 +186,8 @@ def plot_from_wikitext(wikitext: str) -> str:
         elif sections.inside:
             sections.text(_render(node))
     text = _BOX.sub("", sections.chosen())
-    return _layout(re.sub(rf"[{_TEMPLATE_START}{_TEMPLATE_END}]", "", text))
+    text = re.sub(rf"({_ITEM}[^\n]*)\n", rf"\1{_PARAGRAPH}", text)
+    return _layout(_MARKS.sub("", text))
 
 
 def _render(node: nodes.Node) -> str:
@@ -209,7 +212,7 @@ def _render_all(children: Iterable[nodes.Node]) -> str:
 
 
 def _inline(code: Wikicode) -> str:
-    return re.sub(rf"[{_TEMPLATE_START}{_TEMPLATE_END}]", "", _render_all(code.nodes))
+    return _MARKS.sub("", _render_all(code.nodes))
 
 
 def _render_link(link: nodes.Wikilink | nodes.ExternalLink) -> str:
@@ -230,6 +233,8 @@ def _render_tag(tag: nodes.Tag) -> str:
         return _BREAK
     if name in _SKIPPED_TAGS:
         return ""
+    if tag.wiki_markup and name in _ITEM_TAGS:
+        return _PARAGRAPH + _ITEM
     contents = _render_all(tag.contents.nodes) if tag.contents else ""
     return f"{_PARAGRAPH}{contents}{_PARAGRAPH}" if name in _BLOCK_TAGS else contents
 
