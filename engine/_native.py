@@ -32,7 +32,7 @@ def _load() -> ctypes.CDLL:
         raise ImportError(f"{path.name} is not built: run `pip install -e .` in the repository")
     lib = ctypes.CDLL(str(path))
     int32s, floats = POINTER(c_int32), POINTER(c_float)
-    # (result, arguments)
+    # Result and arguments of each function.
     signatures: dict[str, tuple[object, list[object]]] = {
         "gpt2_packed_size": (c_int64, [POINTER(HParams), c_int32]),
         "gpt2_n_tensors": (c_int32, [POINTER(HParams)]),
@@ -44,9 +44,9 @@ def _load() -> ctypes.CDLL:
         "gpt2_pack_header": (c_int32, [POINTER(HParams), c_int32, c_void_p]),
         "gpt2_model_open": (c_int32, [c_void_p, c_int64, POINTER(c_void_p)]),
         "gpt2_model_close": (None, [c_void_p]),
-        "gpt2_kernel_name": (c_char_p, []),
+        "gpt2_kernel_name": (c_char_p, [c_void_p]),
         "gpt2_logits": (c_int32, [c_void_p, int32s, c_int32, c_int32, floats]),
-        "gpt2_sample": (c_int32, [floats, c_int32, POINTER(Sampling), c_uint32, floats]),
+        "gpt2_sample": (c_int32, [c_void_p, floats, POINTER(Sampling), c_uint32, floats]),
         "gpt2_scheduler_start": (c_void_p, [c_void_p, c_int32, c_int32]),
         "gpt2_scheduler_stop": (None, [c_void_p]),
         "gpt2_scheduler_stats": (None, [c_void_p, int32s, int32s]),

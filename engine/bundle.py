@@ -154,8 +154,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
                 value, at = int.from_bytes(data[at : at + 8], "little"), at + 8
             case 5:
                 value, at = int.from_bytes(data[at : at + 4], "little"), at + 4
-            case kind:
-                raise _Malformed(f"wire type {kind}")
+            case _:
+                raise _Malformed("a field of an unknown type")
         if at > len(data):
             raise _Malformed("a message is cut short")
         yield tag >> 3, value
@@ -177,7 +177,7 @@ def _check_header(data: bytes) -> None:
     """BundleHeaderProto: num_shards = 1, endianness = 2."""
     header = {number: value for number, value in _fields(data) if number in (1, 2)}
     if header.get(1, 0) != 1:
-        raise _Malformed(f"it has {header.get(1, 0)} data files; one is supported")
+        raise _Malformed("it does not have exactly one data file")
     if header.get(2, 0) != 0:
         raise _Malformed("its numbers are big-endian")
 

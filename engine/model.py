@@ -50,6 +50,7 @@ class Model:
     def __init__(
         self,
         packed: mmap.mmap,
+        *,
         hparams: HParams,
         tokenizer: Tokenizer,
         identity: str,
@@ -72,13 +73,13 @@ class Model:
         if status != 0:
             raise CheckpointError("the packed weights are damaged: delete the *.packed files")
         self._handle = handle
+        self.kernel: str = lib.gpt2_kernel_name(handle).decode()
+        """"avx512", "avx2" or "portable"; GPT2_KERNEL in the environment forces one."""
         self._scheduler = lib.gpt2_scheduler_start(handle, threads, max_batch)
         if not self._scheduler:
             lib.gpt2_model_close(handle)
             raise MemoryError("no memory or threads for the engine")
-        self._finalizer = weakref.finalize(
-            self, _free, self._scheduler, handle, buffer, self._pid
-        )
+        self._finalizer = weakref.finalize(self, _free, self._scheduler, handle, buffer, self._pid)
 
     @classmethod
     def load(
@@ -108,11 +109,11 @@ class Model:
             )
         return cls(
             _packed(checkpoint, weights),
-            checkpoint.hparams,
-            tokenizer,
-            checkpoint.identity,
-            threads or _processors(),
-            max_batch,
+            hparams=checkpoint.hparams,
+            tokenizer=tokenizer,
+            identity=checkpoint.identity,
+            threads=threads or _processors(),
+            max_batch=max_batch,
         )
 
     def submit(
@@ -120,7 +121,7 @@ class Model:
         prompt: Sequence[int],
         *,
         length: int,
-        sampling: Sampling = Sampling(),  # noqa: B008 - it is frozen
+        sampling: Sampling = Sampling(),
         seed: int,
     ) -> "Generation":
         """Queues a prompt to be continued by at most `length` tokens; never blocks.
@@ -154,7 +155,7 @@ class Model:
             raise MemoryError
         return Generation(self, request)
 
-    def logits(self, tokens: Sequence[int]) -> memoryview:
+    def logits(self, tokens: Sequence[int]) -> "memoryview[float]":
         """Logits after each token: floats [len(tokens)][n_vocab], for numpy.asarray() or indexing.
 
         For evaluation: computed apart from the running batch. 1 <= len(tokens) <= n_ctx.
@@ -167,16 +168,14 @@ class Model:
         ids = (ctypes.c_int32 * len(tokens))(*tokens)
         if lib.gpt2_logits(self._handle, ids, len(tokens), self._threads, out) != 0:
             raise MemoryError
-        return memoryview(out).cast("B").cast("f", [len(tokens), hp.n_vocab])
+        return memoryview(out).cast("B").cast("f", shape=[len(tokens), hp.n_vocab])
 
     def stats(self) -> tuple[int, int]:
         """How many requests are running and how many are waiting."""
         running, waiting = ctypes.c_int32(), ctypes.c_int32()
         with self._lock:
             self._check_usable()
-            lib.gpt2_scheduler_stats(
-                self._scheduler, ctypes.byref(running), ctypes.byref(waiting)
-            )
+            lib.gpt2_scheduler_stats(self._scheduler, ctypes.byref(running), ctypes.byref(waiting))
         return running.value, waiting.value
 
     def close(self) -> None:
@@ -301,9 +300,7 @@ def _map(path: Path, size: int) -> mmap.mmap:
         return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
 
 
-def _pack(
-    checkpoint: Checkpoint, hp: _native.HParams, weights: Weights, size: int
-) -> mmap.mmap:
+def _pack(checkpoint: Checkpoint, hp: _native.HParams, weights: Weights, size: int) -> mmap.mmap:
     packed = mmap.mmap(-1, size)
     out = (ctypes.c_char * size).from_buffer(packed)
     for i, tensor in enumerate(checkpoint.read_tensors()):

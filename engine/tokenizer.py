@@ -68,9 +68,7 @@ class Tokenizer:
         Raises CheckpointError when a file is missing or not what its name says.
         """
         vocabulary = read_json(Path(folder) / "encoder.json")
-        if not isinstance(vocabulary, dict) or not all(
-            type(i) is int for i in vocabulary.values()
-        ):
+        if not isinstance(vocabulary, dict) or not all(type(i) is int for i in vocabulary.values()):
             raise CheckpointError(f"{folder}/encoder.json: not a table of tokens and ids")
         try:
             lines = read_text(Path(folder) / "vocab.bpe").split("\n")[1:-1]

@@ -1,4 +1,4 @@
-"""Writes a random model in gpt-2-simple's layout, with gpt-2-simple's own graph and TensorFlow's Saver.
+"""Writes a random model in gpt-2-simple's layout, with its own graph and TensorFlow's Saver.
 
     python tests/make_checkpoint.py FOLDER '{"n_ctx": 128, ...}' [--scale 8] [--vocabulary DIR]
 

@@ -43,14 +43,14 @@ int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_row
                            int32_t max_logits, gpt2_workspace *ws) {
     size_t rows = (size_t)max_rows, e = (size_t)m->hp.n_embd;
     size_t blocks = rows * ((4 * e + BLOCK - 1) / BLOCK);
-    *ws = (gpt2_workspace){.m = m, .k = gpt2_kernels_select(), .pool = pool, .max_rows = max_rows};
+    *ws = (gpt2_workspace){.m = m, .pool = pool, .max_rows = max_rows};
     ws->x = malloc(rows * e * sizeof(float));
     ws->normed = malloc(rows * e * sizeof(float));
     ws->qkv = malloc(rows * 3 * e * sizeof(float));
     ws->mixed = malloc(rows * e * sizeof(float));
     ws->hidden = malloc(rows * 4 * e * sizeof(float));
-    ws->scores = malloc((size_t)gpt2_pool_threads(pool) * (size_t)round_up_16(m->hp.n_ctx) *
-                        sizeof(float));
+    ws->scores =
+        malloc((size_t)gpt2_pool_threads(pool) * (size_t)round_up_16(m->hp.n_ctx) * sizeof(float));
     ws->logits = malloc((size_t)max_logits * (size_t)m->hp.n_vocab * sizeof(float));
     ws->q.quant = malloc(blocks * BLOCK);
     ws->q.scale = malloc(blocks * sizeof(float));
@@ -82,11 +82,11 @@ static void linear(gpt2_workspace *ws, int32_t thread, const gpt2_matrix *w, con
     if (ws->m->type == GPT2_Q8_0) {
         gpt2_pool_share(ws->pool, thread, n, &begin, &end);
         for (int32_t r = begin; r < end; r++)
-            ws->k->quantize(x + (int64_t)r * w->n_in, w->n_in, r, &ws->q);
+            ws->m->kernels->quantize(x + (int64_t)r * w->n_in, w->n_in, r, &ws->q);
     }
     gpt2_pool_barrier(ws->pool);
     gpt2_pool_share(ws->pool, thread, w->n_groups, &begin, &end);
-    ws->k->matmul(ws->m, w, bias, x, &ws->q, n, begin, end, then, y, w->n_out);
+    ws->m->kernels->matmul(ws->m, w, bias, x, &ws->q, n, begin, end, then, y, w->n_out);
     gpt2_pool_barrier(ws->pool);
 }
 
@@ -95,7 +95,8 @@ static void normalise(gpt2_workspace *ws, int32_t thread, const float *gain, con
     int32_t begin, end, e = ws->m->hp.n_embd;
     gpt2_pool_share(ws->pool, thread, n, &begin, &end);
     for (int32_t r = begin; r < end; r++)
-        ws->k->layer_norm(ws->x + (int64_t)r * e, gain, bias, e, ws->normed + (int64_t)r * e);
+        ws->m->kernels->layer_norm(ws->x + (int64_t)r * e, gain, bias, e,
+                                   ws->normed + (int64_t)r * e);
 }
 
 /* Causal self-attention of every row to its sequence's positions up to its own. */
@@ -108,18 +109,18 @@ static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, 
         const gpt2_row *row = &rows[i / heads];
         int32_t h = i % heads;
         const float *k = ws->qkv + (int64_t)(i / heads) * 3 * e + e + h * size;
-        ws->k->cache_store(m, k, k + e, row->position, size, keys_of(m, row->kv, layer, h),
-                           values_of(m, row->kv, layer, h));
+        ws->m->kernels->cache_store(m, k, k + e, row->position, size, keys_of(m, row->kv, layer, h),
+                                    values_of(m, row->kv, layer, h));
     }
     gpt2_pool_barrier(ws->pool); /* rows of one prompt attend to each other */
     float *scores = ws->scores + (int64_t)thread * round_up_16(m->hp.n_ctx);
     for (int32_t i = begin; i < end; i++) {
         const gpt2_row *row = &rows[i / heads];
         int32_t h = i % heads;
-        ws->k->attend(m, ws->qkv + (int64_t)(i / heads) * 3 * e + h * size,
-                      keys_of(m, row->kv, layer, h), values_of(m, row->kv, layer, h),
-                      row->position + 1, size, scores,
-                      ws->mixed + (int64_t)(i / heads) * e + h * size);
+        ws->m->kernels->attend(m, ws->qkv + (int64_t)(i / heads) * 3 * e + h * size,
+                               keys_of(m, row->kv, layer, h), values_of(m, row->kv, layer, h),
+                               row->position + 1, size, scores,
+                               ws->mixed + (int64_t)(i / heads) * e + h * size);
     }
     gpt2_pool_barrier(ws->pool);
 }
@@ -151,13 +152,14 @@ void gpt2_forward(gpt2_workspace *ws, const gpt2_row *rows, int32_t n, int32_t t
     for (int32_t r = 0; r < n; r++) sampled += rows[r].logits >= 0;
     for (int32_t r = 0; r < n; r++)
         if (rows[r].logits >= 0 && rows[r].logits % gpt2_pool_threads(ws->pool) == thread)
-            ws->k->layer_norm(ws->x + (int64_t)r * e, m->ln_f_g, m->ln_f_b, e,
-                              ws->normed + (int64_t)rows[r].logits * e);
+            ws->m->kernels->layer_norm(ws->x + (int64_t)r * e, m->ln_f_g, m->ln_f_b, e,
+                                       ws->normed + (int64_t)rows[r].logits * e);
     gpt2_pool_barrier(ws->pool);
     linear(ws, thread, &m->wte, NULL, ws->normed, sampled, STORE, ws->logits);
 }
 
-/* ---- All logits of one text, for evaluation --------------------------------------------------- */
+/* ---- All logits of one text, for evaluation ---------------------------------------------------
+ */
 
 enum { EVALUATION_ROWS = 64 };
 

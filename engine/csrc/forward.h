@@ -23,7 +23,6 @@ typedef struct {
 /* Buffers for batches of up to max_rows rows, of which max_logits are sampled. */
 typedef struct {
     const gpt2_model *m;
-    const gpt2_kernels *k;
     gpt2_pool *pool;
     int32_t max_rows;
     float *x;       /* [rows][n_embd]: the residual stream */

@@ -21,9 +21,9 @@
 
 enum {
     GPT2_OK = 0,
-    GPT2_ENOMEM = -1,    /* memory could not be had */
-    GPT2_EHPARAMS = -2,  /* hyperparameters that no GPT-2 has */
-    GPT2_EFORMAT = -3    /* not a packed model of this version */
+    GPT2_ENOMEM = -1,   /* memory could not be had */
+    GPT2_EHPARAMS = -2, /* hyperparameters that no GPT-2 has */
+    GPT2_EFORMAT = -3   /* not a packed model of this version */
 };
 
 /* hparams.json, in gpt-2-simple's names. */
@@ -67,8 +67,9 @@ typedef struct gpt2_model gpt2_model;
 GPT2_API int32_t gpt2_model_open(const uint8_t *packed, int64_t size, gpt2_model **model);
 GPT2_API void gpt2_model_close(gpt2_model *model);
 
-/* The kernels in use: "avx512", "avx2" or "portable" (GPT2_KERNEL in the environment forces one). */
-GPT2_API const char *gpt2_kernel_name(void);
+/* The model's kernels: "avx512", "avx2" or "portable". They are chosen when it is opened: the best
+ * that the processor has, or the one that GPT2_KERNEL in the environment names. */
+GPT2_API const char *gpt2_kernel_name(const gpt2_model *model);
 
 /* Logits [n][n_vocab] after each of n tokens (1 <= n <= n_ctx, ids below n_vocab). */
 GPT2_API int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int32_t n,
@@ -84,7 +85,7 @@ typedef struct {
 } gpt2_sampling;
 
 /* Draws the token number `counter` of a text from its logits [n_vocab]; scratch [2 * n_vocab]. */
-GPT2_API int32_t gpt2_sample(const float *logits, int32_t n_vocab, const gpt2_sampling *how,
+GPT2_API int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
                              uint32_t counter, float *scratch);
 
 /* ---- scheduler.c: many requests, one batch -------------------------------------------------- */

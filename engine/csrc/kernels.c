@@ -32,5 +32,3 @@ const gpt2_kernels *gpt2_kernels_select(void) {
     }
     return best;
 }
-
-const char *gpt2_kernel_name(void) { return gpt2_kernels_select()->name; }

@@ -6,15 +6,15 @@
 
 /* Rows of activations, quantised for the int8 matrix product: x ~ scale * quant. */
 typedef struct {
-    int8_t *quant;  /* [rows][n_blocks][32] */
-    float *scale;   /* [rows][n_blocks] */
-    int32_t *sum;   /* [rows][n_blocks], of the quants */
+    int8_t *quant; /* [rows][n_blocks][32] */
+    float *scale;  /* [rows][n_blocks] */
+    int32_t *sum;  /* [rows][n_blocks], of the quants */
 } gpt2_rows_q8;
 
 /* What a matrix product does with its result z = W x + b. */
 typedef enum { STORE, GELU, ADD } gpt2_epilogue;
 
-typedef struct {
+struct gpt2_kernels {
     const char *name;
 
     /* y [n][ld_y] of the output rows in groups [g0, g1), from float rows x [n][n_in] or, for
@@ -43,7 +43,7 @@ typedef struct {
 
     /* y[i] = exp(x[i] - shift). */
     void (*exp_shifted)(const float *x, int64_t n, float shift, float *y);
-} gpt2_kernels;
+};
 
 extern const gpt2_kernels gpt2_kernels_portable, gpt2_kernels_avx2, gpt2_kernels_avx512;
 

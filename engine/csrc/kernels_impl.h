@@ -78,8 +78,8 @@ INLINE void tile_f32(int T, const gpt2_matrix *w, const float *group, const floa
     for (int32_t k = 0; k < w->n_in; k++)
         for (int t = 0; t < T; t++)
             for (int v = 0; v < VECTORS; v++)
-                z[t * VECTORS + v] += splat(x[(int64_t)t * w->n_in + k]) *
-                                      load(group + (int64_t)k * GROUP + v * W);
+                z[t * VECTORS + v] +=
+                    splat(x[(int64_t)t * w->n_in + k]) * load(group + (int64_t)k * GROUP + v * W);
 }
 
 INLINE void tile_q8(int T, const gpt2_matrix *w, const uint8_t *group, const gpt2_rows_q8 *x,
@@ -99,8 +99,8 @@ INLINE void tile_q8(int T, const gpt2_matrix *w, const uint8_t *group, const gpt
             vi dot[VECTORS];
             dot_block(quants + b * GROUP * BLOCK, a + at * BLOCK, a_sum[at], dot);
             for (int v = 0; v < VECTORS; v++)
-                z[t * VECTORS + v] += __builtin_convertvector(dot[v], vf) *
-                                      (w_scale[v] * splat(a_scale[at]));
+                z[t * VECTORS + v] +=
+                    __builtin_convertvector(dot[v], vf) * (w_scale[v] * splat(a_scale[at]));
         }
     }
 }
@@ -226,8 +226,8 @@ INLINE vf load_cache(int q8, const void *p, int64_t at) {
 }
 
 /* Scores of N * 16 positions: a plain dot product each, in order of the elements. */
-INLINE void score_tiles(int N, int q8, const float *q, const void *keys, int64_t at, int32_t head_size,
-                        float scale, float *scores) {
+INLINE void score_tiles(int N, int q8, const float *q, const void *keys, int64_t at,
+                        int32_t head_size, float scale, float *scores) {
     vf sum[4 * VECTORS];
     for (int i = 0; i < N * VECTORS; i++) sum[i] = (vf){0};
     for (int32_t d = 0; d < head_size; d++)

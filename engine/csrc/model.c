@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels.h"
 #include "numeric.h"
 
 enum { HEADER = 64, ALIGN = 64, FORMAT_VERSION = 1 };
@@ -37,7 +38,8 @@ static gpt2_matrix matrix_of(gpt2_type type, int32_t n_in, int32_t n_out) {
     return m;
 }
 
-/* ---- The one order of the tensors, walked by size, pack and open alike ------------------------ */
+/* ---- The one order of the tensors, walked by size, pack and open alike ------------------------
+ */
 
 typedef struct {
     gpt2_type type;
@@ -60,7 +62,8 @@ static const float *walk_vector(walk *w, int64_t n) {
 
 /* Quantises one block of a row as GGUF's reference does: scale = max|x| / 127 kept as float16,
  * quants rounded half away from zero. x: BLOCK values, `stride` floats apart. */
-static void quantize_block(const float *x, int64_t stride, int32_t n, uint16_t *scale, uint8_t *quant) {
+static void quantize_block(const float *x, int64_t stride, int32_t n, uint16_t *scale,
+                           uint8_t *quant) {
     float amax = 0;
     for (int i = 0; i < n; i++) {
         float a = x[i * stride] < 0 ? -x[i * stride] : x[i * stride];
@@ -193,6 +196,7 @@ int32_t gpt2_model_open(const uint8_t *packed, int64_t size, gpt2_model **model)
     if (!m) return GPT2_ENOMEM;
     m->hp = h.hp;
     m->type = (gpt2_type)h.type;
+    m->kernels = gpt2_kernels_select();
     walk w = {.at = HEADER, .type = m->type, .base = packed};
     walk_tensors(&w, &h.hp, m);
     *model = m;
@@ -200,6 +204,8 @@ int32_t gpt2_model_open(const uint8_t *packed, int64_t size, gpt2_model **model)
 }
 
 void gpt2_model_close(gpt2_model *model) { free(model); }
+
+const char *gpt2_kernel_name(const gpt2_model *model) { return model->kernels->name; }
 
 void gpt2_embedding(const gpt2_model *m, int32_t token, float *out) {
     const gpt2_matrix *e = &m->wte;

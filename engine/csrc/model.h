@@ -4,6 +4,8 @@
 
 #include "gpt2.h"
 
+typedef struct gpt2_kernels gpt2_kernels; /* kernels.h */
+
 enum {
     GROUP = 16, /* output rows that are interleaved */
     BLOCK = 32  /* inputs that share one scale */
@@ -38,6 +40,7 @@ typedef struct {
 struct gpt2_model {
     gpt2_hparams hp;
     gpt2_type type;
+    const gpt2_kernels *kernels;
     gpt2_matrix wte;  /* the token embedding and, transposed, the head: n_embd -> n_vocab */
     const float *wpe; /* [n_ctx][n_embd] */
     const float *ln_f_g, *ln_f_b;

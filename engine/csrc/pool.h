@@ -10,7 +10,8 @@ typedef struct gpt2_pool gpt2_pool;
 gpt2_pool *gpt2_pool_new(int32_t n_threads);
 void gpt2_pool_free(gpt2_pool *pool);
 
-/* Runs work(argument, thread) on every thread, 0 <= thread < n_threads; returns when all are done. */
+/* Runs work(argument, thread) on every thread, 0 <= thread < n_threads; returns when all are done.
+ */
 void gpt2_pool_run(gpt2_pool *pool, void (*work)(void *argument, int32_t thread), void *argument);
 
 /* Inside work(): waits until every thread has come here. */
@@ -19,6 +20,7 @@ void gpt2_pool_barrier(gpt2_pool *pool);
 int32_t gpt2_pool_threads(const gpt2_pool *pool);
 
 /* The share [*begin, *end) of n items that one thread takes. */
-void gpt2_pool_share(const gpt2_pool *pool, int32_t thread, int32_t n, int32_t *begin, int32_t *end);
+void gpt2_pool_share(const gpt2_pool *pool, int32_t thread, int32_t n, int32_t *begin,
+                     int32_t *end);
 
 #endif

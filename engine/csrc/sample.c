@@ -75,13 +75,14 @@ static int32_t keep_likeliest(const float *weights, int32_t *ids, int32_t n, int
     return kept;
 }
 
-int32_t gpt2_sample(const float *logits, int32_t n_vocab, const gpt2_sampling *how,
+int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
                     uint32_t counter, float *scratch) {
+    int32_t n_vocab = model->hp.n_vocab;
     int32_t likeliest = argmax(logits, n_vocab);
     if (!(how->temperature > 0)) return likeliest;
     float *weights = scratch;
     for (int32_t i = 0; i < n_vocab; i++) weights[i] = logits[i] / how->temperature;
-    gpt2_kernels_select()->exp_shifted(weights, n_vocab, weights[likeliest], weights);
+    model->kernels->exp_shifted(weights, n_vocab, weights[likeliest], weights);
     int32_t *ids = (int32_t *)(void *)(scratch + n_vocab), kept = n_vocab;
     for (int32_t i = 0; i < n_vocab; i++) ids[i] = i;
     int by_p = how->top_p > 0 && how->top_p < 1, by_k = how->top_k > 0 && how->top_k < n_vocab;

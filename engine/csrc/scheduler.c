@@ -70,7 +70,8 @@ static void end_request(gpt2_request *r, gpt2_finish finish) {
     drop_reference(r);
 }
 
-/* ---- The scheduler thread --------------------------------------------------------------------- */
+/* ---- The scheduler thread ---------------------------------------------------------------------
+ */
 
 /* Takes waiting requests into the batch; blocks while there is nothing to do. 0 ends the thread. */
 static int admit(gpt2_scheduler *s) {
@@ -137,7 +138,7 @@ static void step(void *argument, int32_t thread) {
     int32_t begin, end, n_vocab = s->m->hp.n_vocab;
     gpt2_pool_share(s->pool, thread, s->n_sampled, &begin, &end);
     for (int32_t i = begin; i < end; i++)
-        s->drawn[i] = gpt2_sample(s->ws.logits + (int64_t)i * n_vocab, n_vocab, &s->sampled[i]->how,
+        s->drawn[i] = gpt2_sample(s->m, s->ws.logits + (int64_t)i * n_vocab, &s->sampled[i]->how,
                                   (uint32_t)s->sampled[i]->n_drawn,
                                   s->scratch + (int64_t)thread * 2 * n_vocab);
 }
@@ -175,7 +176,8 @@ static void *run(void *argument) {
     return NULL;
 }
 
-/* ---- The owner's side ------------------------------------------------------------------------- */
+/* ---- The owner's side -------------------------------------------------------------------------
+ */
 
 static void free_scheduler(gpt2_scheduler *s) {
     gpt2_workspace_free(&s->ws);

@@ -1,7 +1,7 @@
 """Writes unicode_classes.h: the character classes of GPT-2's pre-tokeniser.
 
-GPT-2's pattern speaks of ``\\p{L}``, ``\\p{N}`` and ``\\s`` as the `regex` library knows them, so the
-table is read off that library::
+GPT-2's pattern speaks of ``\\p{L}``, ``\\p{N}`` and ``\\s`` as the `regex` library knows them, so
+the table is read off that library::
 
     pip install regex
     python engine/csrc/unicode_classes.py > engine/csrc/unicode_classes.h
@@ -17,7 +17,9 @@ CLASSES = {"LETTER": r"\p{L}", "NUMBER": r"\p{N}", "SPACE": r"\s"}
 
 def class_of(code_point: int) -> str | None:
     character = chr(code_point)
-    return next((name for name, pattern in CLASSES.items() if regex.match(pattern, character)), None)
+    return next(
+        (name for name, pattern in CLASSES.items() if regex.match(pattern, character)), None
+    )
 
 
 def main() -> None:
