@@ -1,0 +1,65 @@
+"""The web service: stories from a prefix, for people and for programs."""
+
+import logging
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request, url_for
+
+from app.api import api
+from app.checkpoints import CurrentModel
+from app.errors import handle_errors
+from app.pages import pages, paragraphs
+from app.schemas import bounded_request
+from app.service import Service, service
+from app.settings import Settings
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """The WSGI application. config overrides the environment; see app.settings for the names.
+
+    Raises app.settings.SettingsError. The model is loaded by the first request that needs it, so
+    the app may be created before a fork.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = Settings.read({**os.environ, **(config or {})})
+    app = Flask(__name__)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body,
+        SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 3600,  # addresses of assets change with their content
+    )
+    app.extensions["service"] = Service(
+        settings,
+        CurrentModel(settings.checkpoint, threads=settings.threads, max_batch=settings.max_batch),
+        bounded_request(settings),
+    )
+    app.register_blueprint(api)
+    app.register_blueprint(pages)
+    app.template_filter()(paragraphs)
+    versions = {
+        file.name: sha256(file.read_bytes()).hexdigest()[:8]
+        for file in Path(app.static_folder or "").iterdir()
+    }
+    app.template_global("asset")(lambda name: url_for("static", filename=name, v=versions[name]))
+    handle_errors(app)
+    app.after_request(_add_headers)
+    return app
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if response.mimetype == "text/html":
+        response.headers["Content-Security-Policy"] = _PAGE_POLICY
+        response.headers["Referrer-Policy"] = "same-origin"  # an address holds what was typed
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    elif request.method == "GET" and (origin := service().settings.cors_origin):
+        response.headers["Access-Control-Allow-Origin"] = origin
+    return response

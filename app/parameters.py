@@ -1,0 +1,107 @@
+"""Reading a request's parameters, strictly: whatever is wrong is named."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import Request
+from pydantic import ValidationError
+from werkzeug.exceptions import UnsupportedMediaType
+
+from app.schemas import StoryRequest
+
+_MAX_FIELDS = 50
+_SUBJECT = re.compile(r"^(Value error,|Input|String) ")
+
+
+class ParameterError(ValueError):
+    """A parameter is wrong; field is its name, or None where the whole request is."""
+
+    def __init__(self, field: str | None, message: str) -> None:
+        super().__init__(message)
+        self.field = field and field[:64].encode(errors="replace").decode()
+        self.message = message
+
+
+def query_parameters(request: Request) -> dict[str, str]:
+    """Names and values of the query string, which Flask would read leniently.
+
+    Raises ParameterError.
+    """
+    return _form(request.query_string)
+
+
+def body_parameters(request: Request) -> tuple[dict[str, Any], bool]:
+    """Names and values of a POST's body, and whether they carry types (JSON) or are strings (form).
+
+    Raises ParameterError, or UnsupportedMediaType for another kind of body.
+    """
+    if request.query_string:
+        raise ParameterError(None, "a POST takes its parameters from its body, not from the URL")
+    if request.mimetype == "application/json":
+        return _json(request.get_data()), True
+    if request.mimetype == "application/x-www-form-urlencoded":
+        return dict(_form(request.get_data())), False
+    raise UnsupportedMediaType("send application/json or application/x-www-form-urlencoded")
+
+
+def validate(
+    schema: type[StoryRequest], values: Mapping[str, Any], *, typed: bool = False
+) -> StoryRequest:
+    """The request that the values make: strings, or typed as in JSON.
+
+    Raises ParameterError naming the first wrong one.
+    """
+    try:
+        if typed:
+            return schema.model_validate(values, strict=True)
+        return schema.model_validate_strings(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise ParameterError(name, "unknown parameter") from None
+        raise ParameterError(name, _SUBJECT.sub("", first["msg"])) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ParameterError(name, "given more than once")
+        try:
+            f"{name}{value}".encode()
+        except UnicodeEncodeError:  # of surrogates: escaped ones in JSON, or _form's bad bytes
+            raise ParameterError(name, "is not valid Unicode") from None
+        values[name] = value
+    return values
+
+
+def _form(encoded: bytes) -> dict[str, str]:
+    lenient = "surrogateescape"  # bytes that are not UTF-8 become surrogates
+    try:
+        pairs = parse_qsl(
+            encoded.decode(errors=lenient),
+            keep_blank_values=True,
+            errors=lenient,
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError:
+        raise ParameterError(None, f"more than {_MAX_FIELDS} parameters") from None
+    return _unique(pairs)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body.decode(), object_pairs_hook=_unique)
+    except UnicodeDecodeError:
+        raise ParameterError(None, "the body is not valid UTF-8") from None
+    except ParameterError:
+        raise
+    except (ValueError, RecursionError):
+        raise ParameterError(None, "the body is not valid JSON") from None
+    if not isinstance(values, dict):
+        raise ParameterError(None, "the body must be a JSON object")
+    return values

@@ -1,0 +1,98 @@
+"""What a request may say and what an answer says: one definition for every way of asking."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.endings import DELIMITER, End
+from app.settings import Settings
+
+FinishReason = Literal["stop", "length"]
+
+
+def _text(value: str) -> str:
+    """Line ends as in the corpus; forms send CRLF."""
+    if "\0" in value:
+        raise ValueError("must not contain NUL")
+    return value.replace("\r\n", "\n")
+
+
+def _prefix(value: str) -> str:
+    if DELIMITER in value:
+        raise ValueError(f"must not contain {DELIMITER}")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Prefix = Annotated[Text, AfterValidator(_prefix), Field(description="how the story begins")]
+Length = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="new tokens at most, the prefix not counted; cut to what the context window"
+        " leaves beside the prefix",
+    ),
+]
+Samples = Annotated[int, Field(ge=1, description="sample i has the seed (seed + i) mod 2^32")]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class StoryRequest(BaseModel):
+    """The parameters of a story, named as in gpt-2-simple."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    prefix: Prefix = ""
+    length: Length = 400
+    temperature: float = Field(0.7, ge=0, le=10, description="0: always the likeliest token")
+    top_k: int = Field(0, ge=0, le=100_000, description="0: off")
+    top_p: float = Field(0.0, ge=0, le=1, description="0: off")
+    truncate: Text = Field("", max_length=100, description="the continuation ends before this")
+    include_prefix: bool = True
+    nsamples: Samples = 1
+    seed: Seed | None = Field(None, description="random if absent")
+    end: End = Field("sentence", description="where a text ends that ran out of tokens")
+    stream: bool = Field(False, description="server-sent events")
+
+
+def bounded_request(settings: Settings) -> type[StoryRequest]:
+    """StoryRequest with the bounds that this server's settings give."""
+
+    class BoundedRequest(StoryRequest):
+        prefix: Annotated[Prefix, Field(max_length=settings.max_prefix)] = ""
+        length: Annotated[Length, Field(le=settings.max_length)] = min(400, settings.max_length)
+        nsamples: Annotated[Samples, Field(le=settings.max_samples)] = 1
+
+    return BoundedRequest
+
+
+class Sample(BaseModel):
+    """One text. seed alone replays it, with the same model, prefix and parameters."""
+
+    text: str
+    seed: int
+    tokens: int = Field(description="tokens that the model wrote")
+    finish_reason: FinishReason = Field(
+        description="stop: the text ended by itself or at truncate; length: it ran out of tokens"
+    )
+
+
+class StoryResponse(Sample):
+    """The answer: sample 0's fields, and all samples where more than one was asked for."""
+
+    prefix: str
+    model: str = Field(description="identity of the model that wrote it")
+    samples: list[Sample] | None = None
+
+
+class Error(BaseModel):
+    """What was wrong; field is the parameter's name where one was."""
+
+    field: str | None = None
+    message: str
+
+
+class ErrorResponse(BaseModel):
+    """The body of every error."""
+
+    error: Error

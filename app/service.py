@@ -1,0 +1,24 @@
+"""What the views share."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+
+from app.checkpoints import CurrentModel
+from app.schemas import StoryRequest
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Service:
+    """One app's settings, model and request schema."""
+
+    settings: Settings
+    current_model: CurrentModel
+    request_schema: type[StoryRequest]
+
+
+def service() -> Service:
+    """The service of the app that handles the present request."""
+    return cast(Service, current_app.extensions["service"])

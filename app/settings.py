@@ -1,0 +1,77 @@
+"""Settings of the service, read from the environment.
+
+Every field of Settings is an environment variable of the same name in capitals: `CHECKPOINT`,
+`THREADS`, `TITLE`...
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+)
+
+
+def _lines(value: Any) -> Any:
+    """Splits the environment's one string at `|`."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split("|") if part.strip())
+    return value
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have."""
+
+
+class Settings(BaseModel):
+    """What an operator may choose. Unset means the default beside it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    # The model
+    checkpoint: Path = Field(
+        Path("checkpoint/run1"), description="a gpt-2-simple checkpoint folder"
+    )
+    threads: PositiveInt | None = Field(None, description="of the engine; unset: one a core")
+    max_batch: PositiveInt = Field(64, description="stories written at once; more wait their turn")
+
+    # Limits of one request
+    max_length: PositiveInt = Field(1023, description="tokens")
+    max_prefix: PositiveInt = Field(4000, description="characters")
+    max_samples: PositiveInt = 16
+    max_body: PositiveInt = Field(64 * 1024, description="bytes")
+
+    # What other sites' pages may do; empty forbids it
+    cors_origin: str = Field("*", description="origin that may read GET answers")
+
+    # The page
+    title: str = "One More Episode"
+    tagline: str = "New episodes of the Lumin Isles, a cartoon that was never made."
+    placeholder: str = "Wren and her friends are on their way to…"
+    examples: Annotated[tuple[str, ...], BeforeValidator(_lines)] = Field(
+        (
+            "It is raining in Tidewell, and Fizzlet refuses to",
+            "The Umbrage Trio has built a giant robot",
+            "Odo falls in love with the Warden of",
+        ),
+        description="openings offered below the box, separated by |",
+    )
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Settings":
+        """Settings from a mapping with names in capitals, such as os.environ.
+
+        Raises SettingsError naming the first variable that is wrong.
+        """
+        named = {name: values[name.upper()] for name in cls.model_fields if name.upper() in values}
+        try:
+            return cls.model_validate(named)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SettingsError(f"{str(first['loc'][0]).upper()}: {first['msg']}") from None
