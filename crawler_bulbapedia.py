@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,6 +14,7 @@ from corpus.bulbapedia import (
     API,
     ATTRIBUTION,
     SERIES,
+    Episode,
     Outcome,
     collect,
     crawl,
@@ -90,20 +92,22 @@ def parse_arguments() -> argparse.Namespace:
 def run(arguments: argparse.Namespace) -> Counter[Outcome]:
     folder = CorpusFolder(arguments.out)
     if arguments.saved:
-        files = saved_files(arguments.saved)
-        steps = collect(tqdm(files, unit="file"), folder, arguments.limit)
-    else:
-        series = list(dict.fromkeys(arguments.series or SERIES))
-        total = sum(SERIES[prefix] for prefix in series)
-        steps = iter(
-            tqdm(
-                crawl(MediaWiki(arguments.api, arguments.contact), folder, series, arguments.limit),
-                total=min(total, arguments.limit or total),
-                unit="episode",
-            )
-        )
+        with tqdm(saved_files(arguments.saved), unit="file") as files:
+            return count(collect(files, folder, arguments.limit))
+    wiki = MediaWiki(arguments.api, arguments.contact)
+    series = list(dict.fromkeys(arguments.series or SERIES))
+    total = sum(SERIES[prefix] for prefix in series)
+    with tqdm(
+        crawl(wiki, folder, series, arguments.limit),
+        total=min(total, arguments.limit or total),
+        unit="episode",
+    ) as episodes:
+        return count(episodes)
+
+
+def count(episodes: Iterable[Episode]) -> Counter[Outcome]:
     outcomes: Counter[Outcome] = Counter()
-    for episode in steps:
+    for episode in episodes:
         outcomes[episode.outcome] += 1
         if episode.outcome is Outcome.NO_PLOT:
             tqdm.write(f"{episode.code}: no plot", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -83,14 +82,12 @@ def default_sources() -> list[Path]:
     return [path for path in folders if path != SAMPLE] or folders
 
 
-def texts(sources: list[Path]) -> Iterator[str]:
-    # A file's number of documents shows only as it is read.
+def progress(sources: list[Path]) -> "tqdm[str]":
+    """The sources' texts, behind a progress bar."""
+    # A delimited file's number of documents shows only as it is read.
     total = sum(len(text_files(s)) for s in sources) if all(s.is_dir() for s in sources) else None
-    with tqdm(total=total, unit="document") as bar:
-        for source in sources:
-            for text in read_texts(source):
-                yield text
-                bar.update()
+    texts = (text for source in sources for text in read_texts(source))
+    return tqdm(texts, total=total, unit="document")
 
 
 def table(report: Report, arguments: argparse.Namespace) -> str:
@@ -115,13 +112,14 @@ def table(report: Report, arguments: argparse.Namespace) -> str:
 def main() -> int:
     arguments = parse_arguments()
     try:
-        report = prepare(
-            texts(arguments.sources),
-            arguments.out,
-            arguments.valid,
-            holdout=arguments.holdout,
-            min_words=arguments.min_words,
-        )
+        with progress(arguments.sources) as texts:
+            report = prepare(
+                texts,
+                arguments.out,
+                arguments.valid,
+                holdout=arguments.holdout,
+                min_words=arguments.min_words,
+            )
     except KeyboardInterrupt:
         print("\nInterrupted. No file was changed.", file=sys.stderr)
         return 130

@@ -1,0 +1,122 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from corpus.documents import read_documents
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [sys.executable, ROOT / script, *arguments],
+        cwd=cwd,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def story(number: int) -> str:
+    return f"Story {number}: " + " ".join(f"word{number * i}" for i in range(70))
+
+
+def write_folder(folder: Path, numbers: range) -> Path:
+    folder.mkdir(parents=True)
+    for number in numbers:
+        (folder / f"{number:03}.txt").write_text(story(number) + "\n")
+    return folder
+
+
+def test_folders_and_files_become_two_files_and_a_table(tmp_path: Path) -> None:
+    write_folder(tmp_path / "a", range(40))
+    write_folder(tmp_path / "b", range(30, 50))
+    (tmp_path / "c.txt").write_text(f"{story(60)}\n<|endoftext|>\nA stub.\n")
+    result = run("prepare_corpus.py", "a", "b", "c.txt", "--out", "out/eps.txt", cwd=tmp_path)
+    assert result.returncode == 0
+    train = list(read_documents(tmp_path / "out/eps.txt"))
+    valid = list(read_documents(tmp_path / "out/eps.valid.txt"))
+    assert sorted(train + valid) == sorted(story(n) for n in [*range(50), 60])
+    counts = {
+        line.split("  ")[0].strip(): line.split("  ", 1)[1].split()
+        for line in result.stdout.splitlines()
+    }
+    assert counts["read"][0] == "62"
+    assert counts["dropped: fewer than 60 words"][0] == "1"
+    assert counts["dropped: duplicate"][0] == "10"
+    assert counts["training: out/eps.txt"][0] == str(len(train))
+    assert counts["held out: out/eps.valid.txt"][0] == str(len(valid))
+
+
+def test_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_folder(tmp_path / "a", range(30))
+    results = []
+    for _ in range(2):
+        run("prepare_corpus.py", "a", "--out", "train.txt", cwd=tmp_path)
+        results.append([(tmp_path / name).read_bytes() for name in ("train.txt", "valid.txt")])
+    assert results[0] == results[1]
+
+
+def test_without_sources_it_takes_all_corpora_but_the_sample(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data/sample", range(5))
+    (tmp_path / "data/empty").mkdir()
+    run("prepare_corpus.py", cwd=tmp_path)
+    assert list(read_documents(tmp_path / "data/train.txt")) == [story(n) for n in range(5)]
+    write_folder(tmp_path / "data/mine", range(10, 13))
+    run("prepare_corpus.py", cwd=tmp_path)
+    assert list(read_documents(tmp_path / "data/train.txt")) == [story(n) for n in range(10, 13)]
+    assert (tmp_path / "data/valid.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "no SOURCE_DIR"),
+        (["nowhere"], 1, "nowhere: no such folder or file"),
+        (["a", "--min-words", "1000"], 1, "no document is left of 3 read"),
+        (["a", "--holdout", "0.9"], 2, "--holdout"),
+        (["a", "--holdout", "nan"], 2, "--holdout"),
+        (["a", "--min-words", "-1"], 2, "--min-words"),
+        (["a", "--out", "a/train.txt"], 2, "must not lie in the source"),
+        (["a/000.txt", "--out", "a/000.txt"], 2, "must not lie in the source"),
+        (["a", "--out", "x.txt", "--valid", "./x.txt"], 2, "must differ"),
+    ],
+)
+def test_wrong_use_is_told(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    write_folder(tmp_path / "a", range(3))
+    result = run("prepare_corpus.py", *arguments, cwd=tmp_path)
+    assert result.returncode == code
+    assert message in result.stderr.splitlines()[-1]
+    assert len(list((tmp_path / "a").iterdir())) == 3
+
+
+def test_real_pages_to_sixty_documents(shared_data: Path, tmp_path: Path) -> None:
+    pages = shared_data.resolve() / "bulbapedia/html2018"
+    assert (
+        run("crawler_bulbapedia.py", "--from", pages, "--out", "eps", cwd=tmp_path).returncode == 0
+    )
+    assert run("prepare_corpus.py", "eps", "--out", "eps.txt", cwd=tmp_path).returncode == 0
+    train = list(read_documents(tmp_path / "eps.txt"))
+    valid = list(read_documents(tmp_path / "eps.valid.txt"))
+    assert len(train) + len(valid) == 60
+    assert len(valid) >= 1
+    # Two dashes are all that cleaning finds to change in them.
+    plots = [p.read_text(encoding="utf-8").strip() for p in (tmp_path / "eps").glob("*.txt")]
+    assert sorted(train + valid) == sorted(plot.replace("\u2014", "--") for plot in plots)
+
+
+def test_real_guides_lose_their_warts(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data.resolve() / "episodes_serebii"
+    result = run("prepare_corpus.py", source, "--out", "train.txt", cwd=tmp_path)
+    assert result.returncode == 0
+    train = (tmp_path / "train.txt").read_text(encoding="utf-8")
+    assert "it's also a place" in train  # was U+0092
+    assert "in Houen... a young" in train  # was U+0085
+    assert not any("\x7f" <= c <= "\x9f" for c in train)
+    assert "document.write" not in train
+    assert "Coming Soon" not in train  # stubs
