@@ -1,0 +1,20 @@
+# The service: uWSGI, the app and the engine. nginx stands before it: see docker-compose.yml.
+
+FROM python:3.13.5-bookworm AS build
+WORKDIR /srv/app
+RUN python -m venv /srv/venv
+ENV PATH=/srv/venv/bin:$PATH
+COPY . .
+RUN pip install --no-cache-dir -r requirements.txt
+
+FROM python:3.13.5-slim-bookworm
+RUN useradd --uid 10001 --no-create-home service
+COPY --from=build /srv /srv
+WORKDIR /srv/app
+ENV PATH=/srv/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SOCKET=/run/app/uwsgi.sock
+USER service
+# Ctrl-C's signal: uWSGI ends at once.
+STOPSIGNAL SIGINT
+CMD ["uwsgi", "--ini", "uwsgi.ini"]
