@@ -86,6 +86,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--series: chooses what to download, and --from downloads nothing")
     if not (arguments.saved or arguments.contact):
         parser.error("--contact: give the wiki a way to reach you, or use --from")
+    if arguments.contact and not (arguments.contact.isascii() and arguments.contact.isprintable()):
+        parser.error("--contact: it goes into an HTTP header, which takes ASCII only")
     return arguments
 
 
@@ -126,12 +128,15 @@ def main() -> int:
     except WikiRefusedError as error:
         print(f"error: {error}\n{WAY_OUT.format(out=arguments.out)}", file=sys.stderr)
         return 1
-    except (CorpusError, WikiError, OSError, UnicodeDecodeError) as error:
+    except (CorpusError, WikiError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if outcomes.total() == outcomes[Outcome.NO_PLOT]:
+        print("error: no episode with a plot found", file=sys.stderr)
+        return 1
     summary = ", ".join(f"{outcomes[o]} {o.value}" for o in Outcome if outcomes[o])
-    print(f"{arguments.out}: {summary or 'no episodes found'}\n{ATTRIBUTION}")
-    return 0 if outcomes else 1
+    print(f"{arguments.out}: {summary}\n{ATTRIBUTION}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
-from corpus.documents import CorpusFolder, Document
+from corpus.documents import CorpusError, CorpusFolder, Document
 from corpus.mediawiki import BATCH, MediaWiki, Page, read_export
 from corpus.plot import plot_from_html, plot_from_wikitext, template_argument, title_from_html
 
@@ -184,7 +184,7 @@ def collect(
     A file is HTML as a browser saves it (.html, .htm), Special:Export XML (.xml) or wikitext
     (.wiki); for other names its beginning tells.
 
-    Raises OSError, UnicodeDecodeError or WikiError for a file that cannot be read.
+    Raises OSError, CorpusError or WikiError for a file that cannot be read.
     """
     pages = islice((page for path in paths for page in _pages_of_file(path)), limit)
     while batch := list(islice(pages, BATCH)):
@@ -209,10 +209,17 @@ def _pages_of_file(path: Path) -> Iterator[tuple[str, Document | None]]:
     elif path.suffix.lower() in {".html", ".htm"} or re.search(
         r"<!DOCTYPE html|<html\b|mw-parser-output", head, re.IGNORECASE
     ):
-        yield _document_from_html(path.read_text(encoding="utf-8-sig"), path.stem)
+        yield _document_from_html(_read(path), path.stem)
     else:
-        page = Page(title=path.stem, wikitext=path.read_text(encoding="utf-8-sig"))
+        page = Page(title=path.stem, wikitext=_read(path))
         yield page.title, document_from_page(page, page.title)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8 text ({error.reason})") from error
 
 
 def _document_from_html(html: str, name: str) -> tuple[str, Document | None]:

@@ -140,7 +140,7 @@ def _is_furniture(element: Tag, in_section: bool) -> bool:
 
 
 def title_from_html(page: BeautifulSoup) -> str | None:
-    """The episode's English title, which opens a page's lead in bold."""
+    """The episode's title, which opens the lead of its page in bold; None if nothing does."""
     for css in _ROOTS:
         if bold := page.select_one(f"{css} > p > b"):
             return " ".join(bold.get_text().split()) or None
@@ -173,6 +173,10 @@ _BOX = re.compile(
 )
 
 
+# What is left of a table that a template opened.
+_TABLE_LINE = re.compile(r"^[ \t]*(?:\{\||\|\}|\|-).*$", re.MULTILINE)
+
+
 def plot_from_wikitext(wikitext: str) -> str:
     """The plot of an episode's page source, "" if it has none.
 
@@ -185,7 +189,7 @@ def plot_from_wikitext(wikitext: str) -> str:
             sections.heading(node.level, _inline(node.title))
         elif sections.inside:
             sections.text(_render(node))
-    text = _BOX.sub("", sections.chosen())
+    text = _TABLE_LINE.sub("", _BOX.sub("", sections.chosen()))
     text = re.sub(rf"({_ITEM}[^\n]*)\n", rf"\1{_PARAGRAPH}", text)
     return _layout(_MARKS.sub("", text))
 

@@ -121,6 +121,7 @@ def test_a_refusal_is_explained_with_the_way_out(
         (["--from", "x", "--series", "EP"], "--series"),
         (["--contact", "me", "--series", "QQ"], "QQ"),
         (["--contact", "me", "--limit", "0"], "--limit"),
+        (["--contact", "mé"], "--contact"),
     ],
 )
 def test_wrong_use_is_told(
@@ -149,7 +150,10 @@ def test_files_that_cannot_be_read_are_named(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     (tmp_path / "half.xml").write_text("<mediawiki><page>")
-    for name in ("half.xml", "nothing.html"):
+    (tmp_path / "picture.html").write_bytes(b"\x89PNG\xff")
+    (tmp_path / "empty").mkdir()
+    for name in ("half.xml", "picture.html", "nothing.html"):
         code, _, err = finish(start("--from", name))
         assert code == 1
         assert name in err.splitlines()[-1]
+    assert finish(start("--from", "empty"))[0] == 1

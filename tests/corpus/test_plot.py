@@ -118,6 +118,11 @@ After the [[storm]], <!-- who? -->everybody — even {{MTR}} — goes {{wp|House
 | A || {{p|table}}
 |}
 
+{{TableHeader|Kanto}}
+{{TableRow|EP001|Pidgey|A bird.}}
+|-
+|}
+
 They sing {{m|Sing|two}} lines,<br />and then a {{rf|third}}.
 {{endspoilers}}
 
