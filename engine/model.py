@@ -32,7 +32,7 @@ class Sampling:
     temperature: 0 takes the likeliest token; 1 samples from the model's own distribution.
     top_k: keep the k likeliest tokens, and those as likely as the k-th; 0 is off.
     top_p: keep the likeliest tokens until they reach this probability; 0 is off.
-    Where both are given, both hold.
+    Where both are given, top_p applies to what top_k kept.
     """
 
     temperature: float = 0.7

@@ -1,7 +1,7 @@
 /* Drawing a token: temperature, top-k, top-p (Holtzman et al., 2020), with gpt-2-simple's meaning:
  * top-k keeps every token that is as likely as the k-th; top-p keeps the most likely tokens until
- * what stands before them reaches p. Where both are given, both hold. */
-#include <stdlib.h>
+ * what stands before them reaches p. Where both are given, top-p applies to what top-k kept. */
+#include <math.h>
 
 #include "kernels.h"
 
@@ -25,13 +25,18 @@ static int32_t argmax(const float *x, int32_t n) {
     return best;
 }
 
+static double total(const float *weights, const int32_t *ids, int32_t n) {
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++) sum += weights[ids[i]];
+    return sum;
+}
+
 /* The first of n tokens at which the running sum of weights passes u times their total. */
 static int32_t draw(const float *weights, const int32_t *ids, int32_t n, double u) {
-    double total = 0, sum = 0;
-    for (int32_t i = 0; i < n; i++) total += weights[ids[i]];
+    double sum = 0, goal = u * total(weights, ids, n);
     for (int32_t i = 0; i < n; i++) {
         sum += weights[ids[i]];
-        if (sum > u * total) return ids[i];
+        if (sum > goal) return ids[i];
     }
     return ids[n - 1];
 }
@@ -51,21 +56,19 @@ static void sift_down(const float *weights, int32_t *heap, int32_t n, int32_t i)
     heap[i] = id;
 }
 
-/* Turns ids [n] into a heap and moves the likeliest, as many as top_k and top_p allow, to its end;
- * returns how many. Only the kept ones are ever sorted. */
-static int32_t keep_likeliest(const float *weights, int32_t *ids, int32_t n, int32_t top_k,
-                              double top_p) {
-    double total = 0, passed = 0;
-    for (int32_t i = 0; i < n; i++) total += weights[i];
+/* Moves the likeliest of ids [n] to its end: `count` of them, or fewer that weigh `limit`, and
+ * those that weigh as much as the last. Returns how many. Only these are ever sorted. */
+static int32_t keep_likeliest(const float *weights, int32_t *ids, int32_t n, int32_t count,
+                              double limit) {
     for (int32_t i = n / 2 - 1; i >= 0; i--) sift_down(weights, ids, n, i);
     int32_t kept = 0;
-    float smallest = 0;
+    double passed = 0;
+    float last = -1;
     while (kept < n) {
         float w = weights[ids[0]];
-        int tie = kept > 0 && w == smallest;
-        if (kept > 0 && !tie && ((top_k > 0 && kept >= top_k) || passed >= top_p * total)) break;
+        if ((kept >= count || passed >= limit) && w != last) break;
         passed += w;
-        smallest = w;
+        last = w;
         int32_t top = ids[0], left = n - kept - 1;
         ids[0] = ids[left];
         ids[left] = top;
@@ -77,16 +80,24 @@ static int32_t keep_likeliest(const float *weights, int32_t *ids, int32_t n, int
 
 int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
                     uint32_t counter, float *scratch) {
-    int32_t n_vocab = model->hp.n_vocab;
-    int32_t likeliest = argmax(logits, n_vocab);
+    int32_t n = model->hp.n_vocab, likeliest = argmax(logits, n);
     if (!(how->temperature > 0)) return likeliest;
     float *weights = scratch;
-    for (int32_t i = 0; i < n_vocab; i++) weights[i] = logits[i] / how->temperature;
-    model->kernels->exp_shifted(weights, n_vocab, weights[likeliest], weights);
-    int32_t *ids = (int32_t *)(void *)(scratch + n_vocab), kept = n_vocab;
-    for (int32_t i = 0; i < n_vocab; i++) ids[i] = i;
-    int by_p = how->top_p > 0 && how->top_p < 1, by_k = how->top_k > 0 && how->top_k < n_vocab;
-    if (by_k || by_p)
-        kept = keep_likeliest(weights, ids, n_vocab, by_k ? how->top_k : 0, by_p ? how->top_p : 2);
-    return draw(weights, ids + n_vocab - kept, kept, uniform(how->seed, counter));
+    int32_t *ids = (int32_t *)(void *)(scratch + n);
+    for (int32_t i = 0; i < n; i++) {
+        weights[i] = logits[i] / how->temperature;
+        ids[i] = i;
+    }
+    model->kernels->exp_shifted(weights, n, weights[likeliest], weights);
+    if (how->top_k > 0 && how->top_k < n) {
+        int32_t kept = keep_likeliest(weights, ids, n, how->top_k, INFINITY);
+        ids += n - kept;
+        n = kept;
+    }
+    if (how->top_p > 0 && how->top_p < 1) {
+        int32_t kept = keep_likeliest(weights, ids, n, n, how->top_p * total(weights, ids, n));
+        ids += n - kept;
+        n = kept;
+    }
+    return draw(weights, ids, n, uniform(how->seed, counter));
 }

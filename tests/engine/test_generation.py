@@ -1,0 +1,247 @@
+"""Generation: reproducible whatever else runs, stoppable, and drawn from the right distribution."""
+
+import multiprocessing
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engine import Model, Sampling
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> Model:
+    return Model.load(tiny_checkpoint)
+
+
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
+    top_k=st.sampled_from([0, 1, 5, 341, 9999]),
+    top_p=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+)
+requests = st.tuples(
+    st.lists(st.integers(0, 340), min_size=1, max_size=150),  # beyond one step's prefill
+    st.integers(1, 40),
+    samplings,
+    st.integers(0, 2**32 - 1),
+)
+Request = tuple[list[int], int, Sampling, int]
+
+
+def run(model: Model, request: Request) -> list[int]:
+    prompt, length, sampling, seed = request
+    return list(model.submit(prompt, length=length, sampling=sampling, seed=seed))
+
+
+def test_a_text_does_not_depend_on_its_company(model: Model, tiny_checkpoint: Path) -> None:
+    """Alone, or among others that arrive in any order and leave early; with any kernel, threads
+    and batch size."""
+
+    @settings(max_examples=30, deadline=None)
+    @given(
+        st.lists(requests, min_size=1, max_size=12),
+        st.sampled_from(["avx512", "avx2", "portable"]),
+        st.integers(1, 3),
+        st.integers(1, 8),
+        st.randoms(use_true_random=False),
+    )
+    def check(batch: list[Request], kernel: str, threads: int, size: int, random) -> None:
+        alone = [run(model, request) for request in batch]
+        os.environ["GPT2_KERNEL"] = kernel
+        try:
+            other = Model.load(tiny_checkpoint, threads=threads, max_batch=size)
+        finally:
+            del os.environ["GPT2_KERNEL"]
+        order = list(range(len(batch)))
+        random.shuffle(order)
+        started = {}
+        for i in order:
+            prompt, length, sampling, seed = batch[i]
+            started[i] = other.submit(prompt, length=length, sampling=sampling, seed=seed)
+            if random.random() < 0.3:  # company that leaves in the middle
+                other.submit(prompt, length=length, seed=seed ^ 1).cancel()
+            if random.random() < 0.3:
+                next(started[i], None)  # lets some steps pass before the next one joins
+                started[i] = other.submit(prompt, length=length, sampling=sampling, seed=seed)
+        assert [list(started[i]) for i in range(len(batch))] == alone
+
+    check()
+
+
+def test_many_threads(model: Model) -> None:
+    expected = {seed: run(model, ([1, 2, 3], 50, Sampling(1.0), seed)) for seed in range(24)}
+    results: dict[int, list[int]] = {}
+
+    def visit(seed: int) -> None:
+        results[seed] = run(model, ([1, 2, 3], 50, Sampling(1.0), seed))
+
+    visitors = [threading.Thread(target=visit, args=(seed,)) for seed in expected]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    assert results == expected
+
+
+def test_greedy_takes_the_likeliest_token(model: Model) -> None:
+    tokens = [5, 6, 7]
+    drawn = list(model.submit(tokens, length=10, sampling=Sampling(temperature=0), seed=1))
+    assert drawn
+    for token in drawn:
+        assert token == int(np.asarray(model.logits(tokens))[-1].argmax())
+        tokens.append(token)
+
+
+def reference_distribution(logits: NDArray[np.float32], how: Sampling) -> NDArray[np.float64]:
+    """gpt-2-simple's top_k_logits() and top_p_logits(), in numpy."""
+    x = logits.astype(np.float64) / how.temperature
+    if how.top_k:
+        x = np.where(x < np.sort(x)[-how.top_k], -np.inf, x)
+    if how.top_p:
+        ordered = np.sort(x)[::-1]
+        p = np.exp(ordered - ordered[0])
+        p /= p.sum()
+        x = np.where(x < ordered[np.cumsum(p) - p < how.top_p].min(), -np.inf, x)
+    p = np.exp(x - x.max())
+    return p / p.sum()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        Sampling(1.0),
+        Sampling(0.6),
+        Sampling(1.0, top_k=7),
+        Sampling(1.5, top_p=0.8),
+        Sampling(1.0, top_k=20, top_p=0.5),
+    ],
+)
+def test_draws_follow_the_distribution(model: Model, how: Sampling) -> None:
+    """Chi-square over 4,000 seeds, rare tokens pooled. The seeds are fixed, so is the result."""
+    prompt, n = [17, 4], 4000
+    expected = n * reference_distribution(np.asarray(model.logits(prompt))[-1], how)
+    generations = [
+        model.submit(prompt, length=1, sampling=how, seed=seed * 7919) for seed in range(n)
+    ]
+    end = model.tokenizer.end_of_text
+    counts = Counter(next(generation, end) for generation in generations)
+    observed = np.array([counts[token] for token in range(len(expected))])
+    assert not observed[expected == 0].any()
+    often = expected >= 10
+    pooled = [(observed[often], expected[often])]
+    if expected[~often].sum() >= 10:
+        pooled.append((observed[~often].sum(keepdims=True), expected[~often].sum(keepdims=True)))
+    chi2 = sum(float(((o - e) ** 2 / e).sum()) for o, e in pooled)
+    freedom = sum(len(e) for _, e in pooled) - 1
+    assert chi2 < freedom + 4 * (2 * freedom) ** 0.5  # four standard deviations
+
+
+def test_top_k_of_one_is_greedy(model: Model) -> None:
+    greedy = run(model, ([9], 30, Sampling(0), 0))
+    assert run(model, ([9], 30, Sampling(2.0, top_k=1), 5)) == greedy
+
+
+def test_finish_reasons(model: Model) -> None:
+    generation = model.submit([1], length=5, sampling=Sampling(1.0), seed=3)
+    assert generation.finish_reason is None
+    assert len(list(generation)) == 5
+    assert generation.finish_reason == "length"
+
+    end = model.tokenizer.end_of_text
+    for seed in range(2000):
+        generation = model.submit([1], length=20, sampling=Sampling(2.0), seed=seed)
+        tokens = list(generation)
+        assert end not in tokens
+        if generation.finish_reason == "stop":
+            assert len(tokens) < 20
+            break
+    else:
+        pytest.fail("no text of 2000 ended with the end-of-text token")
+
+
+def test_cancelled_requests_leave(tiny_checkpoint: Path) -> None:
+    model = Model.load(tiny_checkpoint, max_batch=1)
+    running = model.submit([1], length=255, seed=1)
+    next(running)
+    waiting = model.submit([2], length=255, seed=2)
+    assert model.stats() == (1, 1)
+    waiting.cancel()
+    running.cancel()
+    assert len(list(running)) < 254
+    assert (running.finish_reason, list(waiting), waiting.finish_reason) == (
+        "cancelled",
+        [],
+        "cancelled",
+    )
+    with model.submit([3], length=255, seed=3) as left_behind:
+        next(left_behind)
+    list(left_behind)
+    assert left_behind.finish_reason == "cancelled"
+    assert model.stats() == (0, 0)
+
+
+def test_dropped_requests_leave(tiny_checkpoint: Path) -> None:
+    model = Model.load(tiny_checkpoint, max_batch=1)
+    for seed in range(20):
+        model.submit([1], length=255, seed=seed)  # nobody keeps them
+    assert len(list(model.submit([1], length=3, seed=1))) == 3
+
+
+def test_closing_ends_what_runs(tiny_checkpoint: Path) -> None:
+    model = Model.load(tiny_checkpoint, max_batch=2)
+    generations = [model.submit([1], length=255, seed=seed) for seed in range(6)]
+    next(generations[0])
+    model.close()
+    model.close()
+    for generation in generations:
+        list(generation)
+        assert generation.finish_reason in ("cancelled", "length", "stop")
+    with pytest.raises(RuntimeError, match="closed"):
+        model.submit([1], length=1, seed=1)
+    with pytest.raises(RuntimeError, match="closed"):
+        model.logits([1])
+
+
+def test_a_generation_outlives_the_last_reference_to_its_model(tiny_checkpoint: Path) -> None:
+    expected = run(Model.load(tiny_checkpoint), ([1, 2], 100, Sampling(), 9))
+    generation = Model.load(tiny_checkpoint).submit([1, 2], length=100, seed=9)
+    assert list(generation) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "length", "seed"),
+    [([], 5, 1), ([341], 5, 1), ([-1], 5, 1), ([1], 0, 1), ([1], 256, 1), ([1], 5, -1)]
+    + [([1], 5, 2**32), ([1] * 257, 1, 1)],
+)
+def test_requests_that_cannot_be(model: Model, prompt: list[int], length: int, seed: int) -> None:
+    with pytest.raises(ValueError):
+        model.submit(prompt, length=length, seed=seed)
+
+
+def test_the_whole_window_can_be_used(model: Model) -> None:
+    assert len(list(model.submit([1], length=255, sampling=Sampling(0.5, top_k=3), seed=8))) <= 255
+    assert len(list(model.submit([1] * 255, length=1, seed=8))) <= 1
+
+
+def _submit(model: Model, answers: "multiprocessing.Queue[str]") -> None:
+    try:
+        model.submit([1], length=1, seed=1)
+    except RuntimeError as error:
+        answers.put(str(error))
+
+
+def test_using_a_model_after_fork_is_an_error_not_a_hang(model: Model) -> None:
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    child = context.Process(target=_submit, args=(model, answers))
+    child.start()
+    assert "before fork()" in answers.get(timeout=30)
+    child.join(30)
+    assert child.exitcode == 0
