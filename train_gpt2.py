@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from engine import CheckpointError
 from training import TrainingError, base, download
 from training.finetune import Paths, finetune
 from training.loop import FINE_TUNING, FROM_SCRATCH, Plan
@@ -85,7 +86,7 @@ def _default(name: str) -> str:
 
 
 def _name(text: str) -> str:
-    if Path(text).name != text:
+    if Path(text).name != text or text in {"", ".."}:
         raise argparse.ArgumentTypeError("a name, not a path (see --checkpoint-dir)")
     return text
 
@@ -124,8 +125,11 @@ def main(arguments: list[str] | None = None) -> int:
     paths = Paths(args.corpus, args.checkpoint_dir / args.run, args.models_dir, args.models_url)
     try:
         stopped = finetune(args.model, paths, plan, fresh=args.fresh)
-    except TrainingError as error:
+    except (TrainingError, CheckpointError) as error:
         print(f"train_gpt2.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"train_gpt2.py: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped; what was saved is kept.", file=sys.stderr)

@@ -6,7 +6,7 @@ The rooms of a training run, in the order in which it walks through them:
 - `download`: OpenAI's published models, over an unreliable line;
 - `vocabulary`: a byte-level BPE of one's own, in GPT-2's file format;
 - `dataset`: the corpus as one stream of tokens, and the windows that steps read;
-- `run`: the folder checkpoint/<run>: what is written when, so that a kill loses nothing saved;
+- `run`: the folder checkpoint/<run>, what is written when, so that a kill loses nothing saved;
 - `gpt2simple`: one optimiser step, with gpt-2-simple's graph on TensorFlow (imports TensorFlow);
 - `loop`: steps, progress, samples, saving, interruption;
 - `metrics`: the losses as JSON lines and as a picture.

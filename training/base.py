@@ -1,18 +1,20 @@
 """What a run starts from: a published GPT-2, a folder in the same layout, or `mini`."""
 
+import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from training import checkpoint, vocabulary
-from training.checkpoint import HParams
+from engine import Checkpoint, HParams
+from training import vocabulary
 from training.download import BASE_URL, download
 from training.errors import TrainingError
+from training.files import write_text
 
 MINI = "mini"
 
-# https://github.com/openai/gpt-2; 1558M is the one that the paper calls GPT-2.
+# https://github.com/openai/gpt-2
 PUBLISHED = {
     "124M": HParams(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12),
     "355M": HParams(n_vocab=50257, n_ctx=1024, n_embd=1024, n_head=16, n_layer=24),
@@ -20,9 +22,19 @@ PUBLISHED = {
     "1558M": HParams(n_vocab=50257, n_ctx=1024, n_embd=1600, n_head=25, n_layer=48),
 }
 
-# 7.6 million parameters. Heads are 64 wide as in every GPT-2; eight narrower ones cost a third
-# of the speed on a CPU, where the attention matrices' memory traffic is what counts.
+# 7.6 million parameters. Heads are 64 wide as in every GPT-2; with eight narrower ones a step
+# takes a third longer on a CPU, where the attention matrices' memory traffic is what counts.
 MINI_HPARAMS = HParams(n_vocab=4096, n_ctx=1024, n_embd=256, n_head=4, n_layer=8)
+
+_VOCABULARY = ("encoder.json", "vocab.bpe")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model's shape, and the prefix of its weights' files; None: from scratch."""
+
+    hparams: HParams
+    weights: Path | None
 
 
 def prepare(
@@ -32,22 +44,21 @@ def prepare(
     *,
     models: Path,
     base_url: str = BASE_URL,
-) -> Path | None:
+) -> Base:
     """Write hparams.json, encoder.json and vocab.bpe of a new run.
 
     `mini` learns its vocabulary from the documents; the other bases give theirs.
 
-    Returns:
-        The prefix of the weights to start from; None: from scratch.
-
     Raises:
-        TrainingError: there is no such model, it is broken, or it cannot be downloaded.
+        TrainingError: there is no such model, or it cannot be downloaded.
+        CheckpointError: its folder is broken.
     """
     if model == MINI:
         run.mkdir(parents=True, exist_ok=True)
         n_vocab = vocabulary.write(vocabulary.learn(documents, MINI_HPARAMS.n_vocab), run)
-        replace(MINI_HPARAMS, n_vocab=n_vocab).write(run)
-        return None
+        hparams = replace(MINI_HPARAMS, n_vocab=n_vocab)
+        write_hparams(hparams, run)
+        return Base(hparams, None)
     if model in PUBLISHED:
         folder = download(model, models, base_url)
     elif Path(model).is_dir():
@@ -56,35 +67,42 @@ def prepare(
         raise TrainingError(
             f"there is no model {model}: choose {', '.join(PUBLISHED)}, {MINI} or a folder"
         )
-    weights = checkpoint.current_weights(folder)
-    if weights is None:
-        raise TrainingError(f"{folder} has no file 'checkpoint': it is no whole model")
+    checkpoint = Checkpoint(folder)
+    if checkpoint.hparams.n_embd % checkpoint.hparams.n_head:
+        raise TrainingError(f"{folder}/hparams.json: n_head does not divide n_embd")
     run.mkdir(parents=True, exist_ok=True)
-    HParams.read(folder).write(run)
-    for name in checkpoint.DESCRIPTION[1:]:
+    write_hparams(checkpoint.hparams, run)
+    for name in _VOCABULARY:
         shutil.copyfile(folder / name, run / name)
-    return weights
+    return Base(checkpoint.hparams, checkpoint.prefix)
 
 
-def check_same(model: str, run: Path) -> None:
-    """Make sure that a run to be continued was begun from this model.
+def write_hparams(hparams: HParams, folder: Path) -> None:
+    """Write folder/hparams.json."""
+    write_text(folder / "hparams.json", json.dumps(asdict(hparams)) + "\n")
+
+
+def reopen(model: str, run: Path) -> Base:
+    """The run's own weights, if it was begun from this model.
 
     Raises:
         TrainingError: the shapes or the vocabularies differ.
+        CheckpointError: one of the two folders is broken.
     """
-    mine = HParams.read(run)
+    checkpoint = Checkpoint(run)
+    mine = checkpoint.hparams
     if model == MINI:
         same = mine == replace(MINI_HPARAMS, n_vocab=mine.n_vocab)
     elif model in PUBLISHED:
         same = mine == PUBLISHED[model]
     else:
-        same = mine == HParams.read(Path(model)) and all(
-            (run / name).read_bytes() == (Path(model) / name).read_bytes()
-            for name in checkpoint.DESCRIPTION[1:]
+        same = mine == Checkpoint(model).hparams and all(
+            (run / name).read_bytes() == (Path(model) / name).read_bytes() for name in _VOCABULARY
         )
     if not same:
         raise TrainingError(
             f"{run} was not begun from the model {model} (it has {mine.n_layer} layers of "
-            f"{mine.n_embd}, {mine.n_vocab} tokens); give the --model that it was begun with, "
+            f"{mine.n_embd} and {mine.n_vocab} tokens); give the --model that it was begun with, "
             "another --run, or --fresh"
         )
+    return Base(mine, checkpoint.prefix)

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from corpus import read_documents
 from training.errors import TrainingError
 
 Tokens = npt.NDArray[np.int32]
@@ -31,11 +32,11 @@ class Encoder(Protocol):
 
 
 def check(path: Path) -> None:
-    """Look at the beginning of the file for what is no corpus of this project.
+    """Refuse, by its beginning, what is no corpus of this project.
 
     Raises:
-        TrainingError: the file is missing, empty, not UTF-8 text, or looks like a table, JSON
-            or markup, which prepare_corpus.py reads and this package does not.
+        TrainingError: the file is missing, without a document, not UTF-8 text, or looks like a
+            table, JSON or markup, which prepare_corpus.py reads and this package does not.
     """
     if path.is_dir():
         raise TrainingError(f"{path} is a folder, not a file; {_PREPARE}")
@@ -58,6 +59,8 @@ def check(path: Path) -> None:
     kind = _kind(path.suffix.lower(), text.strip())
     if kind:
         raise TrainingError(f"{path} looks like {kind}, not like text; {_PREPARE}")
+    if not any(read_documents(path)):
+        raise TrainingError(f"{path} has no documents; {_PREPARE}")
 
 
 def _kind(suffix: str, text: str) -> str | None:

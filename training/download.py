@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +29,9 @@ FILES = (
     "model.ckpt.data-00000-of-00001",
     "checkpoint",  # last: it is what makes the folder a checkpoint
 )
-_ATTEMPTS = 5  # in a row without a single new byte
+_ATTEMPTS = 4  # in a row without a single new byte
 _TIMEOUT = 30.0  # seconds without an answer or a byte
-_CHUNK = 1 << 20
+_CHUNK = 1 << 14  # what a broken line loses at most
 
 
 def download(
@@ -91,7 +92,9 @@ def _fetch(session: requests.Session, url: str, path: Path, sleep: Callable[[flo
                     f"run the same command again when online, copy the model's files into "
                     f"{path.parent} by hand, or train without a network with --model mini"
                 ) from error
-            sleep(2.0**failures)
+            pause = 2.0**failures
+            tqdm.write(f"{type(error).__name__}; trying again in {pause:g} s", file=sys.stderr)
+            sleep(pause)
 
 
 def _receive(session: requests.Session, url: str, part: Path) -> None:

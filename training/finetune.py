@@ -1,7 +1,7 @@
 """A whole fine-tuning run: check the corpus, open the run's folder, train."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from corpus import read_documents
 from engine import CheckpointError, Model, Sampling, Tokenizer
-from training import base, checkpoint, dataset, loop
-from training.checkpoint import HParams
-from training.errors import TrainingError
+from training import base, dataset, loop, run
+from training.base import Base
+from training.dataset import Tokens
 from training.loop import Plan
 
 
@@ -44,51 +44,36 @@ def finetune(
         The signal that ended it early, after saving; None when all steps are done.
 
     Raises:
-        TrainingError: something that the user can put right; what was saved stays.
+        TrainingError, CheckpointError, OSError: something that the user can put right; what was
+            saved stays.
     """
     dataset.check(paths.corpus)
     if fresh and paths.run.exists():
-        say(f"The earlier {paths.run} is now {_set_aside(paths.run)}.")
-    weights, start = _open_run(model, paths, say)
-    hparams = HParams.read(paths.run)
-    try:
-        tokenizer = Tokenizer.load(str(paths.run))
-    except CheckpointError as error:
-        raise TrainingError(str(error)) from error
-    documents = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal documents
-        for document in tqdm(read_documents(paths.corpus), "Encoding", unit=" documents"):
-            documents += 1
-            yield document
-
-    tokens = dataset.encode(counted(), tokenizer)
-    say(f"{paths.corpus}: {documents:,} documents, {len(tokens):,} tokens.")
-    if documents == 0:
-        raise TrainingError(f"{paths.corpus} has no documents; run prepare_corpus.py first")
-    for warning in dataset.advise(
-        len(tokens), documents, hparams.n_ctx, plan.tokens_per_step(hparams.n_ctx)
-    ):
-        say(f"Warning: {warning}.")
+        say(f"The earlier {paths.run} is now {run.set_aside(paths.run)}.")
+    begin, start = _open(model, paths, say)
     if start >= plan.steps and not plan.round_weights:
         say(
             f"{paths.run} has {start} steps already; for more give a larger --steps, "
             "to begin anew --fresh."
         )
         return None
+    tokens, documents = _encode(paths)
+    say(f"{paths.corpus}: {documents:,} documents, {len(tokens):,} tokens.")
+    n_ctx = begin.hparams.n_ctx
+    for warning in dataset.advise(len(tokens), documents, n_ctx, plan.tokens_per_step(n_ctx)):
+        say(f"Warning: {warning}.")
 
     # Only here, as it takes seconds: mistakes were reported without the wait.
     from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
 
-    trainer = Gpt2Simple(hparams, seed=plan.seed)
+    trainer = Gpt2Simple(begin.hparams, seed=plan.seed)
     try:
-        if weights is not None:
-            trainer.load(weights)
+        if begin.weights is not None:
+            trainer.load(begin.weights)
         return loop.train(
             trainer,
             tokens,
-            n_ctx=hparams.n_ctx,
+            n_ctx=n_ctx,
             run=paths.run,
             start=start,
             plan=plan,
@@ -98,38 +83,32 @@ def finetune(
         trainer.close()
 
 
-def _open_run(model: str, paths: Paths, say: Callable[[str], None]) -> tuple[Path | None, int]:
-    """Begin or continue the run; returns the weights to load and the steps they have had."""
-    weights = checkpoint.current_weights(paths.run)
-    if weights is None:
-        weights = base.prepare(
-            model,
-            paths.run,
-            read_documents(paths.corpus),
-            models=paths.models,
-            base_url=paths.models_url,
+def _open(model: str, paths: Paths, say: Callable[[str], None]) -> tuple[Base, int]:
+    """Begin or continue the run; returns what to train and the steps that it has had."""
+    if not run.begun(paths.run):
+        documents = read_documents(paths.corpus)
+        begin = base.prepare(
+            model, paths.run, documents, models=paths.models, base_url=paths.models_url
         )
-        say(f"Beginning {paths.run} from {weights or 'scratch'}.")
-        return weights, 0
-    base.check_same(model, paths.run)
-    checkpoint.remove_leftovers(paths.run)
-    start = checkpoint.counter(paths.run)
+        say(f"Beginning {paths.run} from {begin.weights or 'scratch'}.")
+        return begin, 0
+    begin = base.reopen(model, paths.run)
+    start = run.counter(paths.run)
     say(f"Continuing {paths.run} after step {start} (--fresh begins anew).")
-    return weights, start
+    return begin, start
 
 
-def _set_aside(run: Path) -> Path:
-    """Rename a run's folder to a free name beside it."""
-    number = 1
-    while (aside := run.with_name(f"{run.name}.{number}")).exists():
-        number += 1
-    return run.rename(aside)
+def _encode(paths: Paths) -> tuple[Tokens, int]:
+    """The corpus in the run's tokens, and the number of its documents."""
+    tokenizer = Tokenizer.load(paths.run)
+    bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
+    return dataset.encode(bar, tokenizer), bar.n
 
 
-def _sample(run: Path, seed: int) -> str:
+def _sample(folder: Path, seed: int) -> str:
     """Write a text with the checkpoint just saved, as the service would."""
     try:
-        model = Model.load(str(run))
+        model = Model.load(folder)
     except CheckpointError as error:
         return f"(no sample: {error})"
     with model.submit(
@@ -138,5 +117,5 @@ def _sample(run: Path, seed: int) -> str:
         sampling=Sampling(temperature=0.7, top_k=40),
         seed=seed,
     ) as text:
-        written: bytes = model.tokenizer.decode(list(text))
+        written = model.tokenizer.decode(text)
     return written.decode("utf-8", "replace")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.checkpoint import HParams
+from engine import HParams
 from training.dataset import Tokens
 from training.errors import TrainingError
 from training.quiet import quiet_stderr
@@ -67,7 +67,6 @@ class Gpt2Simple:
             self._round = tf.group(
                 *(w.assign(tf.cast(tf.cast(w, tf.bfloat16), tf.float32)) for w in weights)
             )
-            self._shapes = {w.op.name: w.shape.as_list() for w in weights}
             self._saver = tf1.train.Saver(weights, max_to_keep=None)
             with quiet_stderr():
                 self._session = gpt_2_simple.start_tf_sess()
@@ -99,34 +98,36 @@ class Gpt2Simple:
     def load(self, prefix: Path) -> None:
         """Read the weights from <prefix>.index and <prefix>.data-00000-of-00001.
 
+        TensorFlow does not compare shapes; engine.Checkpoint has, before anyone gets here.
+
         Raises:
-            TrainingError: they cannot be read or are of another shape than hparams says.
+            TrainingError: they cannot be read.
         """
         try:
-            stored = dict(tf.train.list_variables(str(prefix)))
-            self._check_shapes(stored, prefix)
             self._saver.restore(self._session, str(prefix))
         except (tf.errors.OpError, ValueError) as error:
-            reason = str(getattr(error, "message", error)).strip().splitlines()[0]
-            raise TrainingError(f"the weights {prefix} cannot be read: {reason}") from error
-
-    def _check_shapes(self, stored: dict[str, list[int]], prefix: Path) -> None:
-        for name, shape in self._shapes.items():
-            if stored.get(name) != shape:
-                found = f"has the shape {stored[name]}" if name in stored else "is missing"
-                raise TrainingError(
-                    f"the weights {prefix} do not fit hparams.json: {name} {found}, "
-                    f"expected {shape}"
-                )
+            raise TrainingError(f"the weights {prefix} cannot be read: {_reason(error)}") from error
 
     def round_weights(self) -> None:
         """Round all weights to bfloat16's 8 significant bits; they stay float32 tensors."""
         self._session.run(self._round)
 
     def save(self, prefix: Path) -> None:
-        """Write <prefix>.index and <prefix>.data-00000-of-00001, each whole or not at all."""
-        self._saver.save(self._session, str(prefix), write_meta_graph=False, write_state=False)
+        """Write <prefix>.index and <prefix>.data-00000-of-00001, each whole or not at all.
+
+        Raises:
+            TrainingError: the folder cannot be written or the disk is full.
+        """
+        try:
+            self._saver.save(self._session, str(prefix), write_meta_graph=False, write_state=False)
+        except (tf.errors.OpError, ValueError) as error:
+            raise TrainingError(f"{prefix} cannot be saved: {_reason(error)}") from error
 
     def close(self) -> None:
         """Free the memory."""
         self._session.close()
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what TensorFlow says."""
+    return str(getattr(error, "message", error)).strip().splitlines()[0]

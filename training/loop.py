@@ -17,7 +17,8 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from training import checkpoint, dataset
+from training import dataset
+from training import run as run_folder
 from training.dataset import Tokens
 from training.metrics import Metrics, Step
 
@@ -102,7 +103,7 @@ def train(
         nonlocal saved
         prefix = run / f"model-{step}"
         trainer.save(prefix)
-        checkpoint.commit(run, prefix, step)
+        run_folder.commit(run, prefix, step)
         metrics.draw()
         saved = step
 

@@ -1,0 +1,244 @@
+"""train_gpt2.py as its users run it: begin, interrupt, resume, begin anew, mistakes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import Checkpoint, Model
+
+ROOT = Path(__file__).parents[2]
+
+
+class Script:
+    """The script in a working folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run1 = folder / "checkpoint" / "run1"
+
+    def __call__(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run it to its end."""
+        command = [sys.executable, str(ROOT / "train_gpt2.py"), *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def start(self, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start it; its outputs go into a file."""
+        command = [sys.executable, str(ROOT / "train_gpt2.py"), *map(str, arguments)]
+        with (self.folder / "output").open("wb") as output:
+            return subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
+
+    def wait_for_steps(self, process: subprocess.Popen[bytes], count: int) -> None:
+        """Wait until metrics.jsonl tells of so many steps."""
+        while not self.metrics()[count - 1 :]:
+            assert process.poll() is None, (self.folder / "output").read_text()
+            time.sleep(0.02)
+
+    def metrics(self) -> list[int]:
+        """The steps that metrics.jsonl tells of."""
+        path = self.run1 / "metrics.jsonl"
+        lines = path.read_text().split("\n")[:-1] if path.is_file() else []
+        return [json.loads(line)["step"] for line in lines]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    return Script(tmp_path)
+
+
+def assert_whole(run: Path, step: int) -> None:
+    """The folder holds the checkpoint of that step, every checksum right, and nothing older."""
+    checkpoint = Checkpoint(run)
+    assert checkpoint.prefix.name == f"model-{step}"
+    assert sum(map(len, checkpoint.read_tensors())) > 0
+    assert (run / "counter").read_text() == f"{step}\n"
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """A user's mistake: exit code 1 and one line that says what to do."""
+    assert result.returncode == 1, result.stderr
+    assert result.stderr.startswith("train_gpt2.py: ")
+    assert result.stderr.count("\n") == 1
+    for part in parts:
+        assert part in result.stderr
+
+
+def test_begins_samples_ends_and_goes_on(
+    script: Script, corpus: Path, tiny_checkpoint: Path
+) -> None:
+    options = ("--model", tiny_checkpoint, "--corpus", corpus)
+    result = script(*options, "--steps", 5, "--sample-every", 2, "--save-every", 3)
+    assert result.returncode == 0, result.stderr
+    assert "60 documents" in result.stdout
+    assert "small" in result.stdout
+    assert [f"sample after {step} steps" in result.stdout for step in range(1, 6)] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert "5/5" in result.stderr
+    assert "tokens/s" in result.stderr
+    for noise in ("Warning:", "WARNING", "oneDNN", "cuda", "Traceback", "deprecated"):
+        assert noise not in result.stderr
+    assert_whole(script.run1, 5)
+    assert script.metrics() == [1, 2, 3, 4, 5]
+    assert (script.run1 / "loss.svg").read_text().startswith("<svg")
+
+    again = script(*options, "--steps", 5)
+    assert again.returncode == 0
+    assert "has 5 steps already" in again.stdout
+
+    more = script(*options, "--steps", 7)
+    assert more.returncode == 0, more.stderr
+    assert "after step 5" in more.stdout
+    assert_whole(script.run1, 7)
+    assert script.metrics() == [1, 2, 3, 4, 5, 6, 7]
+
+    rounded = script(*options, "--steps", 7, "--round-weights", "--batch-size", 2)
+    assert rounded.returncode == 0, rounded.stderr
+    assert_whole(script.run1, 7)
+    (wte, *_) = Checkpoint(script.run1).read_tensors()
+    assert not any(wte[0::4])
+    assert not any(wte[1::4])
+    assert any(wte[2::4])
+
+    fresh = script(*options, "--steps", 1, "--fresh")
+    assert fresh.returncode == 0, fresh.stderr
+    assert "checkpoint/run1.1" in fresh.stdout
+    assert_whole(script.run1, 1)
+    assert_whole(script.folder / "checkpoint" / "run1.1", 7)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_saves(
+    script: Script, corpus: Path, tiny_checkpoint: Path, number: int, code: int
+) -> None:
+    process = script.start(
+        *("--model", tiny_checkpoint, "--corpus", corpus),
+        *("--steps", 10**6, "--save-every", 10**6, "--sample-every", 10**6),
+    )
+    script.wait_for_steps(process, 3)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    output = (script.folder / "output").read_text()
+    assert "Stopping after this step, then saving" in output
+    assert "Traceback" not in output
+    steps = script.metrics()
+    assert steps == list(range(1, len(steps) + 1))
+    assert_whole(script.run1, len(steps))
+
+
+def test_a_kill_loses_nothing_that_was_saved(
+    script: Script, corpus: Path, tiny_checkpoint: Path
+) -> None:
+    # It saves after each step, so that the kill most likely hits it saving.
+    options = ("--model", tiny_checkpoint, "--corpus", corpus, "--accumulate-gradients", 1)
+    process = script.start(*options, "--steps", 10**6, "--save-every", 1, "--sample-every", 10**6)
+    script.wait_for_steps(process, 4)
+    process.kill()
+    process.wait(60)
+    step = int(Checkpoint(script.run1).prefix.name.removeprefix("model-"))
+    assert step >= 3
+    list(Checkpoint(script.run1).read_tensors())
+
+    (script.run1 / "model-99_temp").mkdir()
+    result = script(*options, "--steps", step + 3)
+    assert result.returncode == 0, result.stderr
+    assert_whole(script.run1, step + 3)
+    assert script.metrics() == list(range(1, step + 4))
+    assert {path.name.partition(".")[0] for path in script.run1.glob("model-*")} == {
+        f"model-{step + 3}"
+    }
+
+
+def test_mini_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:
+    result = script("--model", "mini", "--corpus", corpus, "--steps", 2, "--batch-size", 1)
+    assert result.returncode == 0, result.stderr
+    assert_whole(script.run1, 2)
+    model = Model.load(script.run1)
+    with model.submit([model.tokenizer.end_of_text], length=5, seed=1) as text:
+        assert len(list(text)) == 5
+    assert model.hparams.n_ctx == 1024
+    model.close()
+
+    program = """
+import gpt_2_simple
+session = gpt_2_simple.start_tf_sess()
+gpt_2_simple.load_gpt2(session, run_name="run1")
+[text] = gpt_2_simple.generate(
+    session, run_name="run1", prefix="Wren", length=8, top_k=1, return_as_list=True
+)
+print(repr(text))
+"""
+    generated = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=script.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert generated.returncode == 0, generated.stderr
+    assert len(generated.stdout.splitlines()[-1]) > 8
+
+
+def test_a_corpus_shorter_than_a_window_trains(
+    script: Script, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "short.txt"
+    corpus.write_text("Wren sleeps.\n", encoding="utf-8")
+    result = script("--model", tiny_checkpoint, "--corpus", corpus, "--steps", 1)
+    assert result.returncode == 0, result.stderr
+    assert "fewer than one window" in result.stdout
+    assert "no line <|endoftext|>" in result.stdout
+
+
+def test_mistakes_are_told_in_one_line(
+    script: Script, corpus: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    assert_one_line(script("--model", "mini"), "data/train.txt does not exist", "prepare_corpus.py")
+    table = tmp_path / "posts.csv"
+    table.write_text("id,text\n1,hello\n")
+    assert_one_line(script("--corpus", table), "CSV", "prepare_corpus.py")
+    assert_one_line(script("--model", "gpt3", "--corpus", corpus), "no model gpt3", "124M")
+    delimiters = tmp_path / "delimiters.txt"
+    delimiters.write_text("<|endoftext|>\n<|endoftext|>\n")
+    assert_one_line(script("--model", "mini", "--corpus", delimiters), "no documents")
+    assert not (script.folder / "checkpoint").exists()
+    (script.folder / "checkpoint").touch()
+    assert_one_line(script("--model", tiny_checkpoint, "--corpus", corpus), "checkpoint")
+
+
+def test_a_run_is_not_continued_by_another_model(
+    script: Script, corpus: Path, tiny_checkpoint: Path
+) -> None:
+    options = ("--corpus", corpus, "--steps", 1)
+    assert script("--model", tiny_checkpoint, *options).returncode == 0
+    assert_one_line(script("--model", "mini", *options), "not begun from the model mini", "--fresh")
+    (script.run1 / "model-1.data-00000-of-00001").write_bytes(b"")
+    assert_one_line(script("--model", tiny_checkpoint, *options), "is empty")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--steps", "0"),
+        ("--learning-rate", "nan"),
+        ("--short-windows", "1.5"),
+        ("--seed", "-1"),
+        ("--run", "../run1"),
+        ("--run", ""),
+    ],
+)
+def test_wrong_options_are_refused(script: Script, arguments: tuple[str, str]) -> None:
+    result = script(*arguments)
+    assert result.returncode == 2
+    assert f"argument {arguments[0]}" in result.stderr
