@@ -26,7 +26,7 @@ from corpus.mediawiki import MediaWiki, WikiError, WikiRefusedError
 EXAMPLES = """\
 examples:
   python crawler_bulbapedia.py --contact me@example.org
-        everything, politely: about 40 requests, 5 s apart; run it again to fetch what changed
+        everything, politely: some 35 requests, 5 s apart; run it again to fetch what changed
   python crawler_bulbapedia.py --contact me@example.org --series EP AG --limit 100
         the first hundred episodes of two series
   python crawler_bulbapedia.py --from ~/saved_pages export.xml --out data/eps

@@ -23,7 +23,7 @@ examples:
 
 A source is a folder with one .txt file a document, or a .txt file whose documents are separated
 by {DELIMITER}. Case, digits, punctuation and accents are kept. The same sources give the same
-bytes, and a document once held out stays so however the corpus grows.
+bytes; which documents are held out, the hash of their words decides.
 """
 
 
