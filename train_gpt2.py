@@ -4,6 +4,7 @@
 import argparse
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -124,7 +125,9 @@ def main(arguments: list[str] | None = None) -> int:
     plan = replace(FROM_SCRATCH if args.model == base.MINI else FINE_TUNING, **given)
     paths = Paths(args.corpus, args.checkpoint_dir / args.run, args.models_dir, args.models_url)
     try:
-        stopped = finetune(args.model, paths, plan, fresh=args.fresh)
+        stopped = finetune(
+            args.model, paths, plan, fresh=args.fresh, say=partial(print, flush=True)
+        )
     except (TrainingError, CheckpointError) as error:
         print(f"train_gpt2.py: {error}", file=sys.stderr)
         return 1

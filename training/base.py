@@ -37,28 +37,18 @@ class Base:
     weights: Path | None
 
 
-def prepare(
-    model: str,
-    run: Path,
-    documents: Iterable[str],
-    *,
-    models: Path,
-    base_url: str = BASE_URL,
-) -> Base:
-    """Write hparams.json, encoder.json and vocab.bpe of a new run.
+def find(model: str, models: Path, base_url: str = BASE_URL) -> Checkpoint | None:
+    """The checkpoint of a model, downloaded into models/ where it has a published name.
 
-    `mini` learns its vocabulary from the documents; the other bases give theirs.
+    Returns:
+        None for `mini`, which has no weights of its own.
 
     Raises:
         TrainingError: there is no such model, or it cannot be downloaded.
         CheckpointError: its folder is broken.
     """
     if model == MINI:
-        run.mkdir(parents=True, exist_ok=True)
-        n_vocab = vocabulary.write(vocabulary.learn(documents, MINI_HPARAMS.n_vocab), run)
-        hparams = replace(MINI_HPARAMS, n_vocab=n_vocab)
-        write_hparams(hparams, run)
-        return Base(hparams, None)
+        return None
     if model in PUBLISHED:
         folder = download(model, models, base_url)
     elif Path(model).is_dir():
@@ -70,11 +60,25 @@ def prepare(
     checkpoint = Checkpoint(folder)
     if checkpoint.hparams.n_embd % checkpoint.hparams.n_head:
         raise TrainingError(f"{folder}/hparams.json: n_head does not divide n_embd")
+    return checkpoint
+
+
+def begin(checkpoint: Checkpoint | None, run: Path, documents: Iterable[str]) -> Base:
+    """Write hparams.json, encoder.json and vocab.bpe of a new run.
+
+    They are the checkpoint's; without one they are `mini`'s, which learns its vocabulary from
+    the documents.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    write_hparams(checkpoint.hparams, run)
-    for name in _VOCABULARY:
-        shutil.copyfile(folder / name, run / name)
-    return Base(checkpoint.hparams, checkpoint.prefix)
+    if checkpoint is None:
+        n_vocab = vocabulary.write(vocabulary.learn(documents, MINI_HPARAMS.n_vocab), run)
+        base = Base(replace(MINI_HPARAMS, n_vocab=n_vocab), None)
+    else:
+        for name in _VOCABULARY:
+            shutil.copyfile(checkpoint.folder / name, run / name)
+        base = Base(checkpoint.hparams, checkpoint.prefix)
+    write_hparams(base.hparams, run)
+    return base
 
 
 def write_hparams(hparams: HParams, folder: Path) -> None:

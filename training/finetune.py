@@ -12,6 +12,7 @@ from engine import CheckpointError, Model, Sampling, Tokenizer
 from training import base, dataset, loop, run
 from training.base import Base
 from training.dataset import Tokens
+from training.errors import TrainingError
 from training.loop import Plan
 
 
@@ -30,8 +31,8 @@ def finetune(
     paths: Paths,
     plan: Plan,
     *,
-    fresh: bool = False,
-    say: Callable[[str], None] = print,
+    fresh: bool,
+    say: Callable[[str], None],
 ) -> signal.Signals | None:
     """Train model on paths.corpus into paths.run up to plan.steps, beginning or continuing.
 
@@ -48,9 +49,7 @@ def finetune(
             saved stays.
     """
     dataset.check(paths.corpus)
-    if fresh and paths.run.exists():
-        say(f"The earlier {paths.run} is now {run.set_aside(paths.run)}.")
-    begin, start = _open(model, paths, say)
+    opened, start = _open(model, paths, fresh, say)
     if start >= plan.steps and not plan.round_weights:
         say(
             f"{paths.run} has {start} steps already; for more give a larger --steps, "
@@ -59,17 +58,17 @@ def finetune(
         return None
     tokens, documents = _encode(paths)
     say(f"{paths.corpus}: {documents:,} documents, {len(tokens):,} tokens.")
-    n_ctx = begin.hparams.n_ctx
+    n_ctx = opened.hparams.n_ctx
     for warning in dataset.advise(len(tokens), documents, n_ctx, plan.tokens_per_step(n_ctx)):
         say(f"Warning: {warning}.")
 
     # Only here, as it takes seconds: mistakes were reported without the wait.
     from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
 
-    trainer = Gpt2Simple(begin.hparams, seed=plan.seed)
+    trainer = Gpt2Simple(opened.hparams, seed=plan.seed)
     try:
-        if begin.weights is not None:
-            trainer.load(begin.weights)
+        if opened.weights is not None:
+            trainer.load(opened.weights)
         return loop.train(
             trainer,
             tokens,
@@ -77,25 +76,27 @@ def finetune(
             run=paths.run,
             start=start,
             plan=plan,
-            sample=lambda: _sample(paths.run, plan.seed),
+            sample=lambda: say(_sample(paths.run, plan.seed)),
         )
     finally:
         trainer.close()
 
 
-def _open(model: str, paths: Paths, say: Callable[[str], None]) -> tuple[Base, int]:
+def _open(model: str, paths: Paths, fresh: bool, say: Callable[[str], None]) -> tuple[Base, int]:
     """Begin or continue the run; returns what to train and the steps that it has had."""
-    if not run.begun(paths.run):
-        documents = read_documents(paths.corpus)
-        begin = base.prepare(
-            model, paths.run, documents, models=paths.models, base_url=paths.models_url
-        )
-        say(f"Beginning {paths.run} from {begin.weights or 'scratch'}.")
-        return begin, 0
-    begin = base.reopen(model, paths.run)
-    start = run.counter(paths.run)
-    say(f"Continuing {paths.run} after step {start} (--fresh begins anew).")
-    return begin, start
+    if run.begun(paths.run) and not fresh:
+        continued = base.reopen(model, paths.run)
+        start = run.counter(paths.run)
+        say(f"Continuing {paths.run} after step {start} (--fresh begins anew).")
+        return continued, start
+    source = base.find(model, paths.models, paths.models_url)
+    if source is not None and source.folder.resolve() == paths.run.resolve():
+        raise TrainingError(f"--fresh would set {paths.run}, its own base, aside")
+    if run.begun(paths.run):
+        say(f"The earlier {paths.run} is now {run.set_aside(paths.run)}.")
+    begun = base.begin(source, paths.run, read_documents(paths.corpus))
+    say(f"Beginning {paths.run} from {begun.weights or 'scratch'}.")
+    return begun, 0
 
 
 def _encode(paths: Paths) -> tuple[Tokens, int]:
@@ -106,7 +107,7 @@ def _encode(paths: Paths) -> tuple[Tokens, int]:
 
 
 def _sample(folder: Path, seed: int) -> str:
-    """Write a text with the checkpoint just saved, as the service would."""
+    """A text written with the checkpoint just saved, as the service would write it."""
     try:
         model = Model.load(folder)
     except CheckpointError as error:
@@ -117,5 +118,5 @@ def _sample(folder: Path, seed: int) -> str:
         sampling=Sampling(temperature=0.7, top_k=40),
         seed=seed,
     ) as text:
-        written = model.tokenizer.decode(text)
-    return written.decode("utf-8", "replace")
+        written = model.tokenizer.decode(text).decode("utf-8", "replace")
+    return f"--- sample after {run.counter(folder)} steps ---\n{written}\n"

@@ -18,7 +18,7 @@ def tiny(tiny_checkpoint: Path) -> Path:
 
 
 def prepare(model: object, run: Path, documents: tuple[str, ...] = ()) -> Base:
-    return base.prepare(str(model), run, documents, models=run.parent / "models")
+    return base.begin(base.find(str(model), run.parent / "models"), run, documents)
 
 
 def test_mini_learns_its_vocabulary_from_the_corpus(documents: list[str], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_batches_depend_on_seed_and_step_alone() -> None:
 
 
 def test_a_step_reads_as_many_tokens_however_it_cuts_them() -> None:
-    plan = replace(FROM_SCRATCH, accumulate_gradients=3)
+    plan = replace(FROM_SCRATCH, batch_size=2, accumulate_gradients=3)
     shapes = set()
     for step in range(1, 40):
         batches = list(plan.batches(TOKENS, 1024, step))

@@ -223,6 +223,10 @@ def test_a_run_is_not_continued_by_another_model(
     options = ("--corpus", corpus, "--steps", 1)
     assert script("--model", tiny_checkpoint, *options).returncode == 0
     assert_one_line(script("--model", "mini", *options), "not begun from the model mini", "--fresh")
+    assert_one_line(script("--model", "gpt3", "--fresh", *options), "no model gpt3")
+    assert_whole(script.run1, 1)
+    assert_one_line(script("--model", "checkpoint/run1", "--fresh", *options), "its own base")
+    assert_whole(script.run1, 1)
     (script.run1 / "model-1.data-00000-of-00001").write_bytes(b"")
     assert_one_line(script("--model", tiny_checkpoint, *options), "is empty")
 
