@@ -8,13 +8,12 @@ COPY . .
 RUN pip install --no-cache-dir -r requirements.txt
 
 FROM python:3.13.5-slim-bookworm
-RUN useradd --uid 10001 --no-create-home service
 COPY --from=build /srv /srv
 WORKDIR /srv/app
 ENV PATH=/srv/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     SOCKET=/run/app/uwsgi.sock
-USER service
+USER 10001:10001
 # Ctrl-C's signal: uWSGI ends at once.
 STOPSIGNAL SIGINT
 CMD ["uwsgi", "--ini", "uwsgi.ini"]

@@ -9,10 +9,9 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 
-from app.api import api
+from app import api, pages
 from app.checkpoints import CurrentModel
 from app.errors import handle_errors
-from app.pages import pages, paragraphs
 from app.schemas import bounded_request
 from app.service import Service, service
 from app.settings import Settings
@@ -41,9 +40,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         CurrentModel(settings.checkpoint, threads=settings.threads, max_batch=settings.max_batch),
         bounded_request(settings),
     )
-    app.register_blueprint(api)
-    app.register_blueprint(pages)
-    app.template_filter()(paragraphs)
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.template_filter()(pages.paragraphs)
     versions = {
         file.name: sha256(file.read_bytes()).hexdigest()[:8]
         for file in Path(app.static_folder or "").iterdir()

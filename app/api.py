@@ -14,7 +14,7 @@ from app.service import service
 from app.stories import Stories
 from engine import CheckpointError
 
-api = Blueprint("api", __name__)
+blueprint = Blueprint("api", __name__)
 
 # jQuery adds `_` to every JSONP request, against caches.
 _JSONP = {"callback", "_"}
@@ -26,20 +26,20 @@ Present = Callable[[StoryResponse], str]
 """How an answer is written as JSON."""
 
 
-@api.get("/generate")
+@blueprint.get("/generate")
 def generate() -> Response:
     """A story for the query's parameters."""
     return _answer_query(query_parameters(request), _present)
 
 
-@api.post("/generate")
+@blueprint.post("/generate")
 def generate_from_body() -> Response:
     """A story for the body's parameters."""
     values, typed = body_parameters(request)
     return _answer(validate(service().request_schema, values, typed=typed), _present)
 
 
-@api.get("/healthz")
+@blueprint.get("/healthz")
 def healthz() -> tuple[dict[str, Any], int]:
     """Whether stories can be written, and by which model."""
     current = service().current_model

@@ -115,7 +115,7 @@ class TextStream:
     def finish(self, *, cut: bool) -> str:
         """Returns the rest. cut: the text ran out of tokens and has not ended by itself."""
         dangling = _beginning(self._text, DELIMITER)
-        if dangling > 1:
+        if dangling > 1 and not self.stopped:
             self._text = self._text[: max(self._shown, len(self._text) - dangling)]
         whole = len(self._text)
         if self._end != "token":

@@ -13,6 +13,7 @@ def handle_errors(app: Flask) -> None:
     """Registers what the app does with errors."""
     app.register_error_handler(ParameterError, _wrong_parameter)
     app.register_error_handler(CheckpointError, _no_model)
+    app.register_error_handler(MemoryError, _no_memory)
     app.register_error_handler(HTTPException, _http_error)
 
 
@@ -21,8 +22,16 @@ def _wrong_parameter(error: ParameterError) -> Response:
 
 
 def _no_model(_: CheckpointError) -> Response:
-    response = error_response(503, "no model can be served at present")
-    response.headers["Retry-After"] = "60"
+    return _later("no model can be served at present", seconds=60)
+
+
+def _no_memory(_: MemoryError) -> Response:
+    return _later("there is no memory for another story at present", seconds=10)
+
+
+def _later(message: str, seconds: int) -> Response:
+    response = error_response(503, message)
+    response.headers["Retry-After"] = str(seconds)
     return response
 
 

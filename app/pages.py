@@ -13,7 +13,7 @@ from app.service import service
 from app.stories import Stories
 from engine import CheckpointError
 
-pages = Blueprint("pages", __name__)
+blueprint = Blueprint("pages", __name__)
 
 # What a story's address may say; other names, which shared links collect, are passed over.
 _NAMES = ("prefix", "seed", "length", "temperature", "top_k", "top_p", "truncate", "end")
@@ -33,7 +33,7 @@ class Shown:
     again: str
 
 
-@pages.get("/")
+@blueprint.get("/")
 def index() -> Response:
     """The form; or an answer of the API to a request with its parameters."""
     if is_for_api(set(request.args)):
@@ -41,7 +41,7 @@ def index() -> Response:
     return _page()
 
 
-@pages.get("/story")
+@blueprint.get("/story")
 def story() -> Response:
     """A story, written anew unless the address has a seed."""
     prefix = request.args.get("prefix", "").strip()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.endings import DELIMITER, End
 from app.settings import Settings
@@ -10,21 +10,7 @@ from app.settings import Settings
 FinishReason = Literal["stop", "length"]
 
 
-def _text(value: str) -> str:
-    """Line ends as in the corpus; forms send CRLF."""
-    if "\0" in value:
-        raise ValueError("must not contain NUL")
-    return value.replace("\r\n", "\n")
-
-
-def _prefix(value: str) -> str:
-    if DELIMITER in value:
-        raise ValueError(f"must not contain {DELIMITER}")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_text)]
-Prefix = Annotated[Text, AfterValidator(_prefix), Field(description="how the story begins")]
+Prefix = Annotated[str, Field(description="how the story begins")]
 Length = Annotated[
     int,
     Field(
@@ -47,12 +33,26 @@ class StoryRequest(BaseModel):
     temperature: float = Field(0.7, ge=0, le=10, description="0: always the likeliest token")
     top_k: int = Field(0, ge=0, le=100_000, description="0: off")
     top_p: float = Field(0.0, ge=0, le=1, description="0: off")
-    truncate: Text = Field("", max_length=100, description="the continuation ends before this")
+    truncate: str = Field("", max_length=100, description="the continuation ends before this")
     include_prefix: bool = True
     nsamples: Samples = 1
     seed: Seed | None = Field(None, description="random if absent")
     end: End = Field("sentence", description="where a text ends that ran out of tokens")
     stream: bool = Field(False, description="server-sent events")
+
+    @field_validator("prefix", "truncate")
+    @classmethod
+    def _as_in_the_corpus(cls, text: str) -> str:
+        if "\0" in text:
+            raise ValueError("must not contain NUL")
+        return text.replace("\r\n", "\n")  # forms send CRLF
+
+    @field_validator("prefix")
+    @classmethod
+    def _one_document(cls, prefix: str) -> str:
+        if DELIMITER in prefix:
+            raise ValueError(f"must not contain {DELIMITER}")
+        return prefix
 
 
 def bounded_request(settings: Settings) -> type[StoryRequest]:

@@ -1,0 +1,195 @@
+"""Real parts for the service's tests: checkpoints, uWSGI, nginx and a browser."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import create_app
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As tiny_checkpoint, with other weights."""
+    hparams = {"n_ctx": 256, "n_embd": 48, "n_head": 3, "n_layer": 2}
+    return _make_checkpoint(tmp_path_factory.mktemp("other"), hparams, "--seed", "2")
+
+
+@pytest.fixture(scope="session")
+def busy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten million weights: enough work to watch it being done."""
+    hparams = {"n_ctx": 1024, "n_embd": 384, "n_head": 6, "n_layer": 6}
+    return _make_checkpoint(tmp_path_factory.mktemp("busy"), hparams)
+
+
+def _make_checkpoint(folder: Path, hparams: dict[str, int], *options: str) -> Path:
+    script = ROOT / "tests" / "make_checkpoint.py"
+    command = [sys.executable, script, folder / "run1", json.dumps(hparams), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "run1"
+
+
+@pytest.fixture(scope="session")
+def service_app(tiny_checkpoint: Path) -> Flask:
+    return create_app({"CHECKPOINT": str(tiny_checkpoint), "THREADS": 1, "MAX_PREFIX": 600})
+
+
+@pytest.fixture
+def client(service_app: Flask) -> FlaskClient:
+    return service_app.test_client()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running uWSGI; url is None where it listens on a Unix socket."""
+
+    url: str | None
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def worker(self) -> int:
+        """Process id of the worker."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        if not children.exists():
+            pytest.skip("needs Linux's /proc")
+        return int(children.read_text().split()[0])
+
+
+StartUwsgi = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi]:
+    """Starts uWSGI from uwsgi.ini on a checkpoint: on a free port, or on a Unix socket."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(checkpoint: Path, unix_socket: Path | None = None) -> Server:
+        log = tmp_path_factory.mktemp("uwsgi") / "log"
+        port = free_port()
+        environment = {**os.environ, "CHECKPOINT": str(checkpoint), "PORT": str(port)}
+        environment.pop("SOCKET", None)
+        if unix_socket:
+            environment["SOCKET"] = str(unix_socket)
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("uwsgi"), "--ini", "uwsgi.ini"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        running.append(process)
+        url = None if unix_socket else f"http://127.0.0.1:{port}"
+        with explained_by(log):
+            if unix_socket:
+                wait_until(unix_socket.exists, process)
+            else:
+                wait_until(lambda: answers(f"{url}/healthz"), process)
+        return Server(url, process, log)
+
+    yield start
+    for process in running:
+        stop(process)
+
+
+@pytest.fixture(scope="module")
+def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Starts nginx from nginx/nginx.conf, changed in its paths and port alone; returns its URL."""
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if not nginx:
+        pytest.skip("needs nginx")
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(unix_socket: Path, trusted_proxies: str = "") -> str:
+        folder = tmp_path_factory.mktemp("nginx")
+        port = free_port()
+        config = (ROOT / "nginx" / "nginx.conf").read_text()
+        for shipped, here in {
+            "/tmp/nginx": f"{folder}/nginx",
+            "/dev/stdout": f"{folder}/access.log",
+            "/run/app/uwsgi.sock": str(unix_socket),
+            "/srv/static/": f"{ROOT}/app/static/",
+            "listen 8080": f"listen 127.0.0.1:{port}",
+        }.items():
+            assert shipped in config
+            config = config.replace(shipped, here)
+        (folder / "nginx.conf").write_text(config)
+        shipped_proxies = (ROOT / "nginx" / "trusted_proxies.conf").read_text()
+        (folder / "trusted_proxies.conf").write_text(shipped_proxies + trusted_proxies)
+        # As root, workers would become another user, who may not use the app's socket.
+        directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+        log = folder / "log"
+        process = subprocess.Popen(
+            [nginx, "-c", folder / "nginx.conf", "-g", directives],
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        running.append(process)
+        url = f"http://127.0.0.1:{port}"
+        with explained_by(log):
+            wait_until(lambda: answers(f"{url}/healthz"), process)
+        return url
+
+    yield start
+    for process in running:
+        stop(process)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    process: subprocess.Popen[bytes] | None = None,
+    seconds: float = 60,
+) -> None:
+    """Waits for a condition, not for a time: seconds only ends a test that has failed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, "the server has ended"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextmanager
+def explained_by(log: Path) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"{error}; its log:\n{log.read_text(errors='replace')}") from None
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

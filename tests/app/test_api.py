@@ -1,0 +1,215 @@
+"""The API, through Flask's test client and a real model."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import create_app
+from app.schemas import StoryRequest
+
+ASK = "prefix=Wren&seed=5&length=40"
+
+
+def events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    blocks = text.split("\n\n")
+    assert blocks.pop() == ""
+    found = [re.fullmatch("event: (.*)\ndata: (.*)", block) for block in blocks]
+    return [(match[1], json.loads(match[2])) for match in found if match]
+
+
+def test_every_way_of_asking_gives_the_same_story(client: FlaskClient) -> None:
+    answer = client.get(f"/generate?{ASK}")
+    assert answer.mimetype == "application/json"
+    story = answer.get_json()
+    assert list(story) == ["text", "seed", "tokens", "finish_reason", "prefix", "model"]
+    assert story["text"].startswith("Wren")
+    assert (story["seed"], story["prefix"]) == (5, "Wren")
+    assert re.fullmatch("[0-9a-f]{16}", story["model"])
+    assert story["finish_reason"] in ("stop", "length")
+    values = {"prefix": "Wren", "seed": 5, "length": 40}
+    assert client.post("/generate", json=values).get_json() == story
+    assert client.post("/generate", data=values).get_json() == story
+    assert client.get(f"/?{ASK}").get_json() == story
+
+
+def test_the_ancestors_sample(client: FlaskClient) -> None:
+    answer = client.get("/?sample=Wren&seed=5&length=40").get_json()
+    story = client.get(f"/?{ASK}").get_json()
+    assert answer["sample_text"] == story["text"]
+    assert "text" not in answer
+
+
+def test_jsonp_as_jquery_asks_for_it(client: FlaskClient) -> None:
+    answer = client.get("/?sample=Wren&seed=5&length=40&callback=jQuery36_17&_=1700000000")
+    assert answer.mimetype == "application/javascript"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    match = re.fullmatch(r"/\*\*/jQuery36_17\((.*)\);", answer.text)
+    assert match
+    assert json.loads(match[1]) == client.get("/?sample=Wren&seed=5&length=40").get_json()
+
+
+def test_jsonp_cannot_leave_its_string(client: FlaskClient) -> None:
+    query = {"prefix": "</script>\u2028\u2029<!--", "seed": 1, "length": 5, "callback": "a.b"}
+    answer = client.get("/", query_string=query)
+    assert answer.status_code == 200
+    assert not {"<", "\u2028", "\u2029"} & set(answer.text)
+    assert json.loads(answer.text[8:-2])["prefix"] == query["prefix"]
+
+
+@pytest.mark.parametrize(
+    "callback",
+    ["", "alert(1)", "a b", "a;b", "<script>", "1a", "a..b", "a.", "é", "a\n", "a" * 65, "a[0]"],
+)
+def test_a_callback_is_a_name(client: FlaskClient, callback: str) -> None:
+    for path in ("/", "/generate"):
+        answer = client.get(path, query_string={"prefix": "Wren", "callback": callback})
+        assert answer.status_code == 400
+        assert answer.mimetype == "application/json"
+        assert answer.get_json()["error"]["field"] == "callback"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("prefix=a&temperature=nan", "temperature"),
+        ("prefix=a&lenght=5", "lenght"),
+        ("prefix=a&prefix=b", "prefix"),
+        ("sample=a&prefix=b", "sample"),
+        ("sample=%00", "sample"),
+        ("sample=a&seed=x", "seed"),
+        ("prefix=a&callback=f&stream=true", "callback"),
+        ("prefix=a&_=1", "_"),
+        ("prefix=" + "the+" * 140 + "&nsamples=99", "nsamples"),
+        ("prefix=" + "a" * 601, "prefix"),
+        ("prefix=" + "%F0%9F%A6%A6" * 100, "prefix"),
+    ],
+)
+def test_a_wrong_parameter_is_named(client: FlaskClient, query: str, field: str) -> None:
+    answer = client.get(f"/?{query}")
+    assert answer.status_code == 400
+    error = answer.get_json()["error"]
+    assert error["field"] == field
+    assert error["message"]
+
+
+def test_a_wrong_parameter_is_named_before_a_stream_begins(client: FlaskClient) -> None:
+    answer = client.get("/generate?stream=true&top_p=2")
+    assert answer.status_code == 400
+    assert answer.get_json()["error"]["field"] == "top_p"
+
+
+@pytest.mark.parametrize("query", [ASK, f"{ASK}&nsamples=3", f"{ASK}&include_prefix=false"])
+def test_a_stream_is_the_story(client: FlaskClient, query: str) -> None:
+    story = client.get(f"/generate?{query}").get_json()
+    answer = client.get(f"/generate?{query}&stream=true")
+    assert answer.mimetype == "text/event-stream"
+    assert answer.headers["X-Accel-Buffering"] == "no"
+    *pieces, done = events(answer.text)
+    assert done == ("done", story)
+    samples = story.get("samples", [story])
+    texts = [""] * len(samples)
+    for name, piece in pieces:
+        assert name == "text"
+        texts[piece["index"]] += piece["text"]
+    assert texts == [sample["text"] for sample in samples]
+
+
+def test_a_stream_of_the_ancestors(client: FlaskClient) -> None:
+    done = events(client.get("/?sample=Wren&length=5&stream=true").text)[-1]
+    assert done[0] == "done"
+    assert done[1]["sample_text"].startswith("Wren")
+
+
+def test_other_kinds_of_bodies(client: FlaskClient) -> None:
+    assert client.post("/generate", data=b"x", content_type="text/plain").status_code == 415
+    assert client.post("/generate", data={"prefix": (b"", "file")}).status_code == 415
+    answer = client.post("/generate", data=b"x" * 70_000, content_type="application/json")
+    assert answer.status_code == 413
+    assert answer.get_json()["error"]["message"]
+
+
+def test_failures_speak_json_to_programs_and_html_to_people(client: FlaskClient) -> None:
+    for path, method, status in (("/nowhere", "GET", 404), ("/generate", "DELETE", 405)):
+        answer = client.open(path, method=method)
+        assert answer.status_code == status
+        assert answer.get_json()["error"]["message"]
+        page = client.open(path, method=method, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert page.status_code == status
+        assert page.mimetype == "text/html"
+        assert "</html>" in page.text
+    assert client.delete("/generate").headers["Allow"]
+
+
+def test_any_origin_may_read_what_a_get_answers(client: FlaskClient, tiny_checkpoint: Path) -> None:
+    for path in (f"/?{ASK}", "/generate?top_p=2", "/healthz"):
+        assert client.get(path).headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Origin" not in client.post("/generate", json={}).headers
+    closed = create_app({"CHECKPOINT": str(tiny_checkpoint), "CORS_ORIGIN": ""}).test_client()
+    assert "Access-Control-Allow-Origin" not in closed.get("/healthz").headers
+
+
+def test_health(client: FlaskClient) -> None:
+    answer = client.get("/healthz")
+    assert answer.status_code == 200
+    health = answer.get_json()
+    assert health["status"] == "ok"
+    assert health["error"] is None
+    assert health["model"] == client.get(f"/?{ASK}").get_json()["model"]
+    assert (health["running"], health["waiting"]) == (0, 0)
+
+
+def test_without_a_model(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    folder = tmp_path / "run1"
+    client = create_app({"CHECKPOINT": str(folder)}).test_client()
+    health = client.get("/healthz")
+    assert health.status_code == 503
+    assert str(folder) in health.get_json()["error"]
+    for query in (ASK, f"{ASK}&stream=true"):
+        answer = client.get(f"/generate?{query}")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        assert str(folder) not in answer.text
+    shutil.copytree(tiny_checkpoint, folder)
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_bug_shows_no_stack_trace(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    client = create_app({"CHECKPOINT": str(tiny_checkpoint)}).test_client()
+    monkeypatch.setattr("app.api.Stories.write", fail)
+    answer = client.get(f"/?{ASK}")
+    assert answer.status_code == 500
+    assert answer.get_json()["error"]["message"]
+    assert "secret" not in answer.text
+    monkeypatch.setattr("app.api.Stories.pieces", fail)
+    answer = client.get(f"/?{ASK}&stream=true")
+    assert [name for name, _ in events(answer.text)] == ["error"]
+    assert "secret" not in answer.text
+
+
+QUERY = st.dictionaries(
+    st.sampled_from(["sample", "callback", "_", *StoryRequest.model_fields]),
+    st.text(max_size=10) | st.integers().map(str) | st.floats().map(str),
+    max_size=5,
+)
+
+
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.sampled_from(["/", "/generate", "/story"]), QUERY)
+def test_nothing_that_is_asked_is_a_server_error(
+    client: FlaskClient, path: str, query: dict[str, str]
+) -> None:
+    assert client.get(path, query_string=query).status_code in (200, 400)
+    assert client.post("/generate", data=query).status_code in (200, 400, 415)

@@ -1,0 +1,180 @@
+"""Validation of requests: query strings, forms and JSON."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.parameters import ParameterError, body_parameters, query_parameters, validate
+from app.schemas import StoryRequest, bounded_request
+from app.settings import Settings
+
+SCHEMA = bounded_request(Settings(max_prefix=20, max_length=50, max_samples=4))
+FLASK = Flask(__name__)
+
+
+def from_query(query: str | bytes) -> StoryRequest:
+    raw = query.encode() if isinstance(query, str) else query
+    environment = {"QUERY_STRING": raw.decode("latin-1")}  # as WSGI has it
+    with FLASK.test_request_context("/", environ_overrides=environment) as context:
+        return validate(SCHEMA, query_parameters(context.request))
+
+
+def from_body(body: bytes, mimetype: str = "application/json") -> StoryRequest:
+    with FLASK.test_request_context(
+        "/", method="POST", data=body, content_type=mimetype
+    ) as context:
+        values, typed = body_parameters(context.request)
+        return validate(SCHEMA, values, typed=typed)
+
+
+def test_defaults_are_those_of_gpt_2_simple_within_the_bounds() -> None:
+    request = from_query("")
+    assert request.model_dump() == {
+        "prefix": "",
+        "length": 50,
+        "temperature": 0.7,
+        "top_k": 0,
+        "top_p": 0.0,
+        "truncate": "",
+        "include_prefix": True,
+        "nsamples": 1,
+        "seed": None,
+        "end": "sentence",
+        "stream": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("temperature", v) for v in ("nan", "inf", "-inf", "-0.1", "1e9", "1e999", "warm", "")),
+        *(("top_p", v) for v in ("nan", "1.01", "-1")),
+        *(("top_k", v) for v in ("-1", "1e3", "99999999999999999999", "2.5")),
+        *(("length", v) for v in ("0", "-5", "51", "nan", "9" * 5000)),
+        *(("nsamples", v) for v in ("0", "5", "two")),
+        *(("seed", v) for v in ("-1", "4294967296", "x", "1.5")),
+        *(("include_prefix", v) for v in ("perhaps", "2", "")),
+        *(("stream", v) for v in ("maybe",)),
+        *(("end", v) for v in ("chapter", "Sentence", "")),
+        *(("prefix", v) for v in ("a" * 21, "a\0b", "x<|endoftext|>")),
+        *(("truncate", v) for v in ("a\0", "a" * 101)),
+        *(("lenght", v) for v in ("5",)),
+    ],
+)
+def test_wrong_values_are_named_in_every_way_of_asking(name: str, value: str) -> None:
+    encoded = urlencode({name: value})
+    for ask in (
+        lambda: from_query(encoded),
+        lambda: from_body(encoded.encode(), "application/x-www-form-urlencoded"),
+        lambda: from_body(json.dumps({name: value}).encode()),
+    ):
+        with pytest.raises(ParameterError) as error:
+            ask()
+        assert error.value.field == name
+        assert error.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"length": "5"}', "length"),
+        (b'{"length": true}', "length"),
+        (b'{"length": 5.5}', "length"),
+        (b'{"temperature": NaN}', "temperature"),
+        (b'{"temperature": -Infinity}', "temperature"),
+        (b'{"temperature": 1e999}', "temperature"),
+        (b'{"temperature": 1' + b"0" * 400 + b"}", "temperature"),
+        (b'{"prefix": 5}', "prefix"),
+        (b'{"prefix": null}', "prefix"),
+        (b'{"prefix": ["a"]}', "prefix"),
+        (b'{"prefix": "\\ud800"}', "prefix"),
+        (b'{"prefix": "a", "prefix": "b"}', "prefix"),
+        (b'{"\\ud800": 1}', "?"),
+        (b'{"stream": 1}', "stream"),
+        (b"{", None),
+        (b"", None),
+        (b"[]", None),
+        (b"null", None),
+        (b'{"length": ' + b"9" * 5000 + b"}", None),
+        (b"[" * 60000, None),
+        (b'{"prefix": "\xff"}', None),
+    ],
+)
+def test_wrong_json(body: bytes, field: str | None) -> None:
+    with pytest.raises(ParameterError) as error:
+        from_body(body)
+    assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (b"prefix=%ff", "prefix"),
+        (b"prefix=caf\xe9", "prefix"),
+        (b"prefix=%ed%a0%80", "prefix"),
+        (b"%ff=1", "?"),
+        (b"seed=1&seed=2", "seed"),
+        (b"&".join(b"a%d=1" % i for i in range(60)), None),
+    ],
+)
+def test_wrong_queries(query: bytes, field: str | None) -> None:
+    with pytest.raises(ParameterError) as error:
+        from_query(query)
+    assert error.value.field == field
+
+
+def test_right_values() -> None:
+    for request in (
+        from_query("prefix=caf%C3%A9+%F0%9F%A6%A6&length=5&temperature=1&stream=true&seed=0"),
+        from_body(
+            '{"prefix":"café 🦦","length":5,"temperature":1,"stream":true,"seed":0}'.encode()
+        ),
+    ):
+        assert (request.prefix, request.length, request.temperature) == ("café 🦦", 5, 1.0)
+        assert (request.stream, request.seed) == (True, 0)
+
+
+def test_line_ends_are_those_of_the_corpus() -> None:
+    assert from_query("prefix=a%0D%0Ab").prefix == "a\nb"
+
+
+def test_a_post_with_a_query_is_refused() -> None:
+    with (
+        FLASK.test_request_context("/?seed=1", method="POST", json={}) as context,
+        pytest.raises(ParameterError),
+    ):
+        body_parameters(context.request)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children),
+    max_leaves=5,
+)
+NAMES = st.sampled_from([*StoryRequest.model_fields]) | st.text()
+
+
+@given(st.dictionaries(NAMES, JSON, max_size=4))
+def test_any_json_is_valid_or_named(values: dict[str, Any]) -> None:
+    try:
+        request = from_body(json.dumps(values).encode())
+    except ParameterError as error:
+        assert error.message
+        assert error.field is None or error.field.encode() is not None
+    else:
+        for name, value in values.items():
+            plain = value.replace("\r\n", "\n") if isinstance(value, str) else value
+            assert getattr(request, name) == plain
+
+
+@given(st.binary(max_size=60))
+def test_any_query_is_valid_or_refused(query: bytes) -> None:
+    try:
+        from_query(query)
+    except ParameterError as error:
+        assert error.message

@@ -1,0 +1,122 @@
+"""Stories from a real, if tiny, model."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.endings import DELIMITER
+from app.parameters import ParameterError
+from app.schemas import StoryRequest
+from app.stories import Stories
+from engine import Model, Sampling
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path) -> Model:
+    return Model.load(tiny_checkpoint, threads=1)
+
+
+def write(model: Model, **values: object) -> dict[str, object]:
+    return Stories(model, StoryRequest.model_validate(values)).write().model_dump()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.fixed_dictionaries(
+        {
+            "prefix": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+            "length": st.integers(1, 60),
+            "seed": st.integers(0, 2**32 - 1),
+            "temperature": st.sampled_from([0.0, 0.7, 2.0]),
+            "end": st.sampled_from(["sentence", "word", "token"]),
+            "truncate": st.sampled_from(["", " ", "the"]),
+            "include_prefix": st.booleans(),
+            "nsamples": st.integers(1, 3),
+        }
+    ).filter(lambda values: DELIMITER not in str(values["prefix"]))
+)
+def test_pieces_join_to_the_whole_and_replay(model: Model, values: dict[str, object]) -> None:
+    whole = write(model, **values)
+    stories = Stories(model, StoryRequest.model_validate(values))
+    texts = [""] * int(str(values["nsamples"]))
+    for index, piece in stories.pieces():
+        assert piece.encode()
+        texts[index] += piece
+    assert stories.response().model_dump() == whole
+    samples = whole["samples"] or [whole]
+    assert isinstance(samples, list)
+    assert [sample["text"] for sample in samples] == texts
+    for text in texts:
+        assert DELIMITER not in text
+        if values["include_prefix"]:
+            assert text.startswith(str(values["prefix"]).replace("\r\n", "\n"))
+
+
+def test_the_text_is_what_the_engine_writes(model: Model) -> None:
+    prompt = [model.tokenizer.end_of_text, *model.tokenizer.encode("Wren and")]
+    tokens = list(
+        model.submit(prompt, length=20, sampling=Sampling(0.7, top_k=40, top_p=0.9), seed=7)
+    )
+    answer = write(model, prefix="Wren and", length=20, seed=7, top_k=40, top_p=0.9, end="token")
+    assert answer["text"] == "Wren and" + model.tokenizer.decode(tokens).decode(errors="ignore")
+    assert answer["tokens"] == len(tokens)
+
+
+def test_every_sample_replays_alone(model: Model) -> None:
+    answer = write(model, prefix="Wren", length=30, nsamples=3, seed=2**32 - 1)
+    samples = answer["samples"]
+    assert isinstance(samples, list)
+    assert [sample["seed"] for sample in samples] == [2**32 - 1, 0, 1]
+    for sample in samples:
+        alone = write(model, prefix="Wren", length=30, seed=sample["seed"])
+        assert alone.items() >= sample.items()
+    assert answer.items() >= samples[0].items()
+
+
+def test_a_seed_is_drawn_and_told(model: Model) -> None:
+    first, second = (write(model, prefix="Wren", length=30) for _ in range(2))
+    assert first["seed"] != second["seed"]
+    assert write(model, prefix="Wren", length=30, seed=first["seed"]) == first
+
+
+def test_length_is_cut_to_the_room_that_the_prefix_leaves(model: Model) -> None:
+    prefix = "the " * 200
+    taken = 1 + len(model.tokenizer.encode(prefix))
+    room = model.hparams.n_ctx - taken
+    assert 0 < room < 100
+    # Some seed writes until the room is used up.
+    answers = [write(model, prefix=prefix, length=1000, seed=seed) for seed in range(20)]
+    assert max(int(str(answer["tokens"])) for answer in answers) == room
+    assert "length" in {answer["finish_reason"] for answer in answers}
+
+
+def test_a_prefix_that_leaves_no_room_is_refused(model: Model) -> None:
+    with pytest.raises(ParameterError, match=r"tokens long, more than 254$") as error:
+        write(model, prefix="the " * 400)
+    assert error.value.field == "prefix"
+
+
+def test_truncate_ends_the_text(model: Model) -> None:
+    whole = str(write(model, prefix="Wren", seed=3, length=80, end="token")["text"])
+    stop = whole[20]
+    assert stop not in whole[4:20]
+    answer = write(model, prefix="Wren", seed=3, length=80, end="token", truncate=stop)
+    assert answer["text"] == whole[:20]
+    assert answer["finish_reason"] == "stop"
+    assert int(str(answer["tokens"])) < 80
+
+
+def test_closing_frees_the_engine(busy_checkpoint: Path) -> None:
+    model = Model.load(busy_checkpoint, threads=1)
+    request = StoryRequest(prefix="Wren", length=1000, nsamples=8, end="token")
+    stories = Stories(model, request)
+    pieces = stories.pieces()
+    next(pieces)
+    pieces.close()
+    never_read = Stories(model, request)
+    never_read.close()
+    # A cancelled request is gone before the next one is answered.
+    Stories(model, StoryRequest(length=1)).write()
+    assert model.stats()[0] <= 1
