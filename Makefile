@@ -1,0 +1,61 @@
+# make run    serve http://127.0.0.1:8080 from checkpoint/run1 (PORT=, CHECKPOINT=... change it)
+# make test   the whole test suite
+# make train  fine-tune on data/train.txt with what train_gpt2.py asks by default (ARGS= adds flags)
+# make format lint types
+#
+# Each makes what it needs: a virtual environment in .venv, used again the next time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+C_FILES := $(filter-out %/unicode_classes.h,$(wildcard engine/csrc/*.[ch] tests/engine/*.c))
+ENGINE := pyproject.toml setup.py $(wildcard engine/csrc/*.[ch])
+
+.PHONY: run test train format lint types clean
+
+run: $(VENV)/.run
+	@echo "Open http://127.0.0.1:$${PORT:-8080} (Ctrl-C ends)"
+	@exec $(BIN)/uwsgi --ini uwsgi.ini
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+train: $(VENV)/.train
+	$(BIN)/python train_gpt2.py $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --select I --fix .
+	$(BIN)/clang-format -i $(C_FILES)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+	$(CC) -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -Wno-psabi -O2 -fsyntax-only \
+		$(wildcard engine/csrc/*.c)
+	$(BIN)/hadolint Dockerfile
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info engine/*.so
+
+# One environment; each stamp says which of the requirement files it holds.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt $(ENGINE) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.train: requirements-train.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-train.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.train
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
