@@ -12,6 +12,7 @@ from flask import Flask, Response, request, url_for
 from app import api, pages
 from app.checkpoints import CurrentModel
 from app.errors import handle_errors
+from app.parameters import refuse_lost_query
 from app.schemas import bounded_request
 from app.service import Service, service
 from app.settings import Settings
@@ -49,6 +50,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     }
     app.template_global("asset")(lambda name: url_for("static", filename=name, v=versions[name]))
     handle_errors(app)
+    app.before_request(refuse_lost_query)
     app.after_request(_add_headers)
     return app
 

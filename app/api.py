@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from app.parameters import ParameterError, body_parameters, query_parameters, validate
 from app.schemas import Error, ErrorResponse, StoryRequest, StoryResponse
@@ -29,13 +29,13 @@ Present = Callable[[StoryResponse], str]
 @blueprint.get("/generate")
 def generate() -> Response:
     """A story for the query's parameters."""
-    return _answer_query(query_parameters(request), _present)
+    return _answer_query(query_parameters(), _present)
 
 
 @blueprint.post("/generate")
 def generate_from_body() -> Response:
     """A story for the body's parameters."""
-    values, typed = body_parameters(request)
+    values, typed = body_parameters()
     return _answer(validate(service().request_schema, values, typed=typed), _present)
 
 

@@ -22,6 +22,8 @@ _ABBREVIATION = re.compile(
     r"mr|mrs|ms|mx|dr|prof|st|mt|ft|jr|sr|vs|lt|col|gen|sgt|capt|cmdr|rev|gov|vol|fig",
     re.IGNORECASE,
 )
+# All but line feed and tab: nobody's terminal or page should have to cope with them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LAST_WORD = re.compile(r"\w+\Z")
 
 
@@ -78,7 +80,7 @@ class TextStream:
     whole word, or where it was cut. Without a whole sentence it ends after a word, and without a
     whole word where it was cut: never empty for want of an end. A text that ended by itself, at
     DELIMITER or at truncate, is whole. Neither of these two is shown, nor are bytes that are no
-    characters, nor white space that begins a document.
+    characters, control characters, and white space that begins a document.
     """
 
     def __init__(self, prefix: str = "", end: End = "sentence", truncate: str = "") -> None:
@@ -92,7 +94,7 @@ class TextStream:
 
     def feed(self, data: bytes) -> str:
         """Takes the next bytes, returns what may be shown now."""
-        self._text += self._decoder.decode(data)
+        self._text += _CONTROL.sub("", self._decoder.decode(data))
         if self._start == 0 == self._shown:
             self._text = self._text.lstrip()
         stops = [(self._text.find(DELIMITER), DELIMITER)]

@@ -37,7 +37,7 @@ class Shown:
 def index() -> Response:
     """The form; or an answer of the API to a request with its parameters."""
     if is_for_api(set(request.args)):
-        return answer_ancestor(query_parameters(request))
+        return answer_ancestor(query_parameters())
     return _page()
 
 
@@ -46,7 +46,7 @@ def story() -> Response:
     """A story, written anew unless the address has a seed."""
     prefix = request.args.get("prefix", "").strip()
     try:
-        query = query_parameters(request)
+        query = query_parameters()
         values = {name: query[name] for name in _NAMES if name in query}
         values["prefix"] = prefix = query.get("prefix", "").strip()
         wanted = validate(service().request_schema, {**values, "include_prefix": "false"})

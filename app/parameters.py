@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Request
+from flask import request
 from pydantic import ValidationError
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestURITooLarge, UnsupportedMediaType
 
 from app.schemas import StoryRequest
 
@@ -25,7 +25,14 @@ class ParameterError(ValueError):
         self.message = message
 
 
-def query_parameters(request: Request) -> dict[str, str]:
+def refuse_lost_query() -> None:
+    """Raises RequestURITooLarge where uWSGI has dropped the query without a word, as it does when
+    its buffer cannot hold it beside the whole address."""
+    if not request.query_string and "?" in request.environ.get("REQUEST_URI", "")[:-1]:
+        raise RequestURITooLarge
+
+
+def query_parameters() -> dict[str, str]:
     """Names and values of the query string, which Flask would read leniently.
 
     Raises ParameterError.
@@ -33,7 +40,7 @@ def query_parameters(request: Request) -> dict[str, str]:
     return _form(request.query_string)
 
 
-def body_parameters(request: Request) -> tuple[dict[str, Any], bool]:
+def body_parameters() -> tuple[dict[str, Any], bool]:
     """Names and values of a POST's body, and whether they carry types (JSON) or are strings (form).
 
     Raises ParameterError, or UnsupportedMediaType for another kind of body.

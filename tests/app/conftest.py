@@ -1,6 +1,5 @@
 """Real parts for the service's tests: checkpoints, uWSGI, nginx and a browser."""
 
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
+from tests.conftest import make_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,21 +27,14 @@ ROOT = Path(__file__).parents[2]
 def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As tiny_checkpoint, with other weights."""
     hparams = {"n_ctx": 256, "n_embd": 48, "n_head": 3, "n_layer": 2}
-    return _make_checkpoint(tmp_path_factory.mktemp("other"), hparams, "--seed", "2")
+    return make_checkpoint(tmp_path_factory.mktemp("other") / "run1", hparams, "--seed", "2")
 
 
 @pytest.fixture(scope="session")
 def busy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten million weights: enough work to watch it being done."""
     hparams = {"n_ctx": 1024, "n_embd": 384, "n_head": 6, "n_layer": 6}
-    return _make_checkpoint(tmp_path_factory.mktemp("busy"), hparams)
-
-
-def _make_checkpoint(folder: Path, hparams: dict[str, int], *options: str) -> Path:
-    script = ROOT / "tests" / "make_checkpoint.py"
-    command = [sys.executable, script, folder / "run1", json.dumps(hparams), *options]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder / "run1"
+    return make_checkpoint(tmp_path_factory.mktemp("busy") / "run1", hparams)
 
 
 @pytest.fixture(scope="session")
@@ -83,10 +76,10 @@ def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi
     def start(checkpoint: Path, unix_socket: Path | None = None) -> Server:
         log = tmp_path_factory.mktemp("uwsgi") / "log"
         port = free_port()
-        environment = {**os.environ, "CHECKPOINT": str(checkpoint), "PORT": str(port)}
-        environment.pop("SOCKET", None)
-        if unix_socket:
-            environment["SOCKET"] = str(unix_socket)
+        environment = {**os.environ, "CHECKPOINT": str(checkpoint)}
+        for name in ("PORT", "SOCKET"):
+            environment.pop(name, None)
+        environment |= {"SOCKET": str(unix_socket)} if unix_socket else {"PORT": str(port)}
         process = subprocess.Popen(
             [Path(sys.executable).with_name("uwsgi"), "--ini", "uwsgi.ini"],
             cwd=ROOT,
@@ -100,7 +93,7 @@ def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi
             if unix_socket:
                 wait_until(unix_socket.exists, process)
             else:
-                wait_until(lambda: answers(f"{url}/healthz"), process)
+                wait_until(lambda: answers(f"{url}/"), process)
         return Server(url, process, log)
 
     yield start
@@ -143,7 +136,7 @@ def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
         running.append(process)
         url = f"http://127.0.0.1:{port}"
         with explained_by(log):
-            wait_until(lambda: answers(f"{url}/healthz"), process)
+            wait_until(lambda: answers(f"{url}/static/style.css"), process)
         return url
 
     yield start
@@ -162,6 +155,20 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).ok
     except requests.ConnectionError:
         return False
+
+
+def seconds_of_a_stream(url: str, *, whole: bool) -> float:
+    """From the first event of sixteen long stories until the engine is idle, whether all is read
+    or the reader leaves."""
+    parameters = {"length": "500", "nsamples": "16", "seed": "1", "end": "token", "stream": "true"}
+    with requests.get(f"{url}/generate", params=parameters, stream=True, timeout=60) as answer:
+        lines = answer.iter_lines(chunk_size=1)
+        assert next(lines) == b"event: text"
+        started = time.monotonic()
+        if whole:
+            assert b"event: done" in list(lines)
+    wait_until(lambda: requests.get(f"{url}/healthz", timeout=60).json()["running"] == 0)
+    return time.monotonic() - started
 
 
 def wait_until(

@@ -20,15 +20,13 @@ FLASK = Flask(__name__)
 def from_query(query: str | bytes) -> StoryRequest:
     raw = query.encode() if isinstance(query, str) else query
     environment = {"QUERY_STRING": raw.decode("latin-1")}  # as WSGI has it
-    with FLASK.test_request_context("/", environ_overrides=environment) as context:
-        return validate(SCHEMA, query_parameters(context.request))
+    with FLASK.test_request_context("/", environ_overrides=environment):
+        return validate(SCHEMA, query_parameters())
 
 
 def from_body(body: bytes, mimetype: str = "application/json") -> StoryRequest:
-    with FLASK.test_request_context(
-        "/", method="POST", data=body, content_type=mimetype
-    ) as context:
-        values, typed = body_parameters(context.request)
+    with FLASK.test_request_context("/", method="POST", data=body, content_type=mimetype):
+        values, typed = body_parameters()
         return validate(SCHEMA, values, typed=typed)
 
 
@@ -145,10 +143,10 @@ def test_line_ends_are_those_of_the_corpus() -> None:
 
 def test_a_post_with_a_query_is_refused() -> None:
     with (
-        FLASK.test_request_context("/?seed=1", method="POST", json={}) as context,
+        FLASK.test_request_context("/?seed=1", method="POST", json={}),
         pytest.raises(ParameterError),
     ):
-        body_parameters(context.request)
+        body_parameters()
 
 
 JSON = st.recursive(
