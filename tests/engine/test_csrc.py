@@ -1,4 +1,4 @@
-"""The C library under the compilers' sanitizers, with each kernel: nothing found, same numbers."""
+"""The C library alone: sanitizers find nothing, and every build gives the same numbers."""
 
 import os
 import shutil
@@ -60,3 +60,13 @@ def test_compiler_and_optimisation_change_nothing(
     program = build(tmp_path, level, compiler=compiler)
     for kernel in ("avx512", "avx2", "portable"):
         assert run(program, kernel) == expected
+
+
+def test_a_processor_without_any_of_our_intrinsics(expected: str, tmp_path: Path) -> None:
+    """64-bit Arm, emulated: the portable kernels, rounding and threads of another machine."""
+    compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
+    if not compiler or not emulator:
+        pytest.skip("needs gcc-aarch64-linux-gnu and qemu-user")
+    program = build(tmp_path, "-O2", "-static", compiler=compiler)
+    done = subprocess.run([emulator, program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, expected), done.stderr
