@@ -48,7 +48,7 @@ class Gpt2Simple:
             weights = tf1.trainable_variables()
             # Gradients are summed here over a step's batches, however few: what does not fit
             # into memory at once is trained one batch after another.
-            sums = [tf1.Variable(tf.zeros_like(w.initial_value), trainable=False) for w in weights]
+            sums = [tf1.Variable(tf.zeros(w.shape), trainable=False) for w in weights]
             self._accumulate = tf.group(
                 *(
                     total.assign_add(gradient)

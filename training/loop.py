@@ -125,16 +125,18 @@ def train(
                 refresh=False,
             )
             bar.update()
-            sampling = step % plan.sample_every == 0 and step < plan.steps
+            if step == plan.steps:
+                break
+            sampling = step % plan.sample_every == 0
             if step % plan.save_every == 0 or sampling:
                 save()
             if sampling:
                 with bar.external_write_mode():
                     sample()
-        if plan.round_weights and step >= plan.steps:
+        rounding = plan.round_weights and step >= plan.steps
+        if rounding:
             trainer.round_weights()
-            save()
-        elif saved < step:
+        if saved < step or rounding:
             save()
     return stop[0] if stop else None
 

@@ -46,7 +46,7 @@ class Metrics:
     def average(self) -> float:
         """The mean loss of late steps, weighted as gpt-2-simple's progress lines weight it."""
         # What is older weighs less than a hundredth.
-        return _averages([s.loss for s in self.steps[-500:]])[-1]
+        return _averages([s.loss for s in self.steps[-500:]], 0.99)[-1]
 
     def add(self, step: Step) -> None:
         """Append a step."""
@@ -74,7 +74,7 @@ def _read(path: Path) -> list[Step]:
     return steps
 
 
-def _averages(losses: list[float], decay: float = 0.99) -> list[float]:
+def _averages(losses: list[float], decay: float) -> list[float]:
     """The running means of losses, older ones fading by decay each step."""
     total = weight = 0.0
     means = []
@@ -86,13 +86,14 @@ def _averages(losses: list[float], decay: float = 0.99) -> list[float]:
 
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 720, 400, 56, 44, 40, 20
+_SMOOTHING = 0.95
 _POINTS = 1000  # more than a screen shows
 
 
 def loss_svg(steps: list[Step]) -> str:
     """Draw each step's loss, and their running mean over it, as a picture of its own."""
     stride = -(-len(steps) // _POINTS)
-    means = _averages([s.loss for s in steps])
+    means = _averages([s.loss for s in steps], _SMOOTHING)
     shown = [*range(0, len(steps) - 1, stride), len(steps) - 1]
     first, last = steps[0].step, max(steps[-1].step, steps[0].step + 1)
     low, high = 0.0, max(1e-6, *(s.loss for s in steps))
@@ -120,7 +121,7 @@ def loss_svg(steps: list[Step]) -> str:
         )
     end = steps[-1]
     title = (
-        f"Loss, nats a token: {means[-1]:.2f} (mean of late steps) after {end.step:,} steps, "
+        f"Loss {means[-1]:.2f} nats a token after {end.step:,} steps, "
         f"{end.tokens:,} tokens, {end.seconds / 60:.1f} minutes"
     )
     return "\n".join(
