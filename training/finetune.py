@@ -11,7 +11,7 @@ from corpus import read_documents
 from engine import CheckpointError, Model, Sampling, Tokenizer
 from training import base, dataset, loop, run
 from training.base import Base
-from training.dataset import Tokens
+from training.dataset import Dataset
 from training.errors import TrainingError
 from training.loop import Plan
 
@@ -56,10 +56,11 @@ def finetune(
             "to begin anew --fresh."
         )
         return None
-    tokens, documents = _encode(paths)
-    say(f"{paths.corpus}: {documents:,} documents, {len(tokens):,} tokens.")
+    bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
+    data = Dataset.encode(bar, Tokenizer.load(paths.run))
+    say(f"{paths.corpus}: {len(data.starts):,} documents, {len(data.tokens):,} tokens.")
     n_ctx = opened.hparams.n_ctx
-    for warning in dataset.advise(len(tokens), documents, n_ctx, plan.tokens_per_step(n_ctx)):
+    for warning in dataset.advise(data, n_ctx, plan.tokens_per_step(n_ctx)):
         say(f"Warning: {warning}.")
 
     # Only here, as it takes seconds: mistakes were reported without the wait.
@@ -71,7 +72,7 @@ def finetune(
             trainer.load(opened.weights)
         return loop.train(
             trainer,
-            tokens,
+            data,
             n_ctx=n_ctx,
             run=paths.run,
             start=start,
@@ -97,13 +98,6 @@ def _open(model: str, paths: Paths, fresh: bool, say: Callable[[str], None]) -> 
     begun = base.begin(source, paths.run, read_documents(paths.corpus))
     say(f"Beginning {paths.run} from {begun.weights or 'scratch'}.")
     return begun, 0
-
-
-def _encode(paths: Paths) -> tuple[Tokens, int]:
-    """The corpus in the run's tokens, and the number of its documents."""
-    tokenizer = Tokenizer.load(paths.run)
-    bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
-    return dataset.encode(bar, tokenizer), bar.n
 
 
 def _sample(folder: Path, seed: int) -> str:

@@ -17,9 +17,8 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
-from training import dataset
 from training import run as run_folder
-from training.dataset import Tokens
+from training.dataset import Dataset, Tokens
 from training.metrics import Metrics, Step
 
 
@@ -58,14 +57,13 @@ class Plan:
         """How many tokens one step reads."""
         return self.accumulate_gradients * self.batch_size * n_ctx
 
-    def batches(self, tokens: Tokens, n_ctx: int, step: int) -> Iterator[Tokens]:
+    def batches(self, data: Dataset, n_ctx: int, step: int) -> Iterator[Tokens]:
         """The batches of a step: a function of the seed and the step's number alone."""
         random = np.random.default_rng([self.seed, step])
         parts = 4 if random.random() < self.short_windows else 1
         for _ in range(self.accumulate_gradients):
-            yield dataset.windows(
-                tokens, count=self.batch_size * parts, length=n_ctx // parts, random=random
-            )
+            count = self.batch_size * parts
+            yield data.windows(count=count, length=n_ctx // parts, random=random)
 
     def rate(self, step: int, start: int) -> float:
         """The learning rate of a step in a run (re)started after step start.
@@ -80,7 +78,7 @@ class Plan:
 
 def train(
     trainer: Trainer,
-    tokens: Tokens,
+    data: Dataset,
     *,
     n_ctx: int,
     run: Path,
@@ -113,7 +111,7 @@ def train(
     ):
         while step < plan.steps and not stop:
             began = time.perf_counter()
-            batches = list(plan.batches(tokens, n_ctx, step + 1))
+            batches = list(plan.batches(data, n_ctx, step + 1))
             rate = plan.rate(step + 1, start)
             loss = trainer.step(batches, rate)
             step += 1

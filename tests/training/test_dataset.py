@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import TrainingError, dataset
+from training.dataset import Dataset
 
 
 class Letters:
@@ -68,38 +69,52 @@ def test_prose_passes(tmp_path: Path, text: str) -> None:
     dataset.check(path)
 
 
-def test_documents_are_joined_with_the_special_token() -> None:
-    tokens = dataset.encode(["ab", "c"], Letters())
-    assert tokens.dtype == np.int32
-    assert tokens.tolist() == [0, 97, 98, 0, 99, 0]
+def numbered(*lengths: int) -> Dataset:
+    """Documents of these lengths; each token is its own place."""
+    starts = np.cumsum([0, *lengths[:-1]], dtype=np.int32)
+    return Dataset(np.arange(sum(lengths), dtype=np.int32), starts)
+
+
+def test_documents_follow_the_special_token() -> None:
+    data = Dataset.encode(["ab", "c"], Letters())
+    assert data.tokens.dtype == np.int32
+    assert data.tokens.tolist() == [0, 97, 98, 0, 99]
+    assert data.starts.tolist() == [0, 3]
 
 
 @given(
-    n=st.integers(2, 50),
+    lengths=st.lists(st.integers(2, 20), min_size=1, max_size=5),
     count=st.integers(1, 5),
     length=st.integers(1, 60),
     seed=st.integers(0, 99),
 )
-def test_windows_are_stretches_of_the_corpus(n: int, count: int, length: int, seed: int) -> None:
-    tokens = np.arange(n, dtype=np.int32)
-    drawn = dataset.windows(tokens, count=count, length=length, random=np.random.default_rng(seed))
-    assert drawn.shape == (count, min(n, length))
-    assert (np.diff(drawn, axis=1) == 1).all()
+def test_windows_are_stretches_of_the_ring(
+    lengths: list[int], count: int, length: int, seed: int
+) -> None:
+    n = sum(lengths)
+    drawn = numbered(*lengths).windows(
+        count=count, length=length, random=np.random.default_rng(seed)
+    )
+    assert drawn.shape == (count, min(n + 1, length))
+    assert (np.diff(drawn, axis=1) % n == 1 % n).all()
     assert drawn.min() >= 0
     assert drawn.max() < n
 
 
-def test_windows_reach_both_ends() -> None:
-    tokens = np.arange(6, dtype=np.int32)
-    drawn = dataset.windows(tokens, count=200, length=4, random=np.random.default_rng(0))
-    assert set(drawn[:, 0].tolist()) == {0, 1, 2}
+def test_windows_begin_with_a_document_or_anywhere() -> None:
+    data = numbered(50, 30, 20)
+    begins = data.windows(count=4000, length=8, random=np.random.default_rng(0))[:, 0]
+    assert set(begins.tolist()) == set(range(100))
+    assert np.isin(begins, data.starts).mean() == pytest.approx(0.5 + 0.5 * 3 / 100, abs=0.03)
+    for start in data.starts:
+        assert (begins == start).mean() == pytest.approx(0.5 / 3 + 0.5 / 100, abs=0.03)
 
 
 def test_advice_depends_on_the_size() -> None:
-    def advice(n_tokens: int, n_documents: int) -> str:
-        return " ".join(dataset.advise(n_tokens, n_documents, 1024, 2048))
+    def advice(*lengths: int) -> str:
+        return " ".join(dataset.advise(numbered(*lengths), 1024, 2048))
 
-    assert advice(1_000_000, 500) == ""
-    assert "one document" in advice(1_000_000, 1)
-    assert "440" in advice(45_000, 120)
-    assert "fewer than one window" in advice(500, 3)
+    assert advice(*[2000] * 500) == ""
+    assert "one document" in advice(1_000_000)
+    assert "22 steps" in advice(*[375] * 120)
+    assert "fewer than one window" in advice(250, 250)

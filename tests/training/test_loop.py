@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from training.dataset import Dataset
 from training.loop import FINE_TUNING, FROM_SCRATCH
 
-TOKENS = np.arange(5000, dtype=np.int32)
+DATA = Dataset(np.arange(5000, dtype=np.int32), np.array([0, 700, 3000], np.int32))
 
 
 def test_batches_depend_on_seed_and_step_alone() -> None:
     def drawn(seed: int, step: int) -> list[list[list[int]]]:
         plan = replace(FINE_TUNING, seed=seed)
-        return [batch.tolist() for batch in plan.batches(TOKENS, 1024, step)]
+        return [batch.tolist() for batch in plan.batches(DATA, 1024, step)]
 
     assert drawn(1, 7) == drawn(1, 7)
     assert drawn(1, 7) != drawn(1, 8)
@@ -24,14 +25,14 @@ def test_a_step_reads_as_many_tokens_however_it_cuts_them() -> None:
     plan = replace(FROM_SCRATCH, batch_size=2, accumulate_gradients=3)
     shapes = set()
     for step in range(1, 40):
-        batches = list(plan.batches(TOKENS, 1024, step))
+        batches = list(plan.batches(DATA, 1024, step))
         assert sum(batch.size for batch in batches) == plan.tokens_per_step(1024) == 3 * 2 * 1024
         shapes |= {batch.shape for batch in batches}
     assert shapes == {(2, 1024), (8, 256)}
 
 
 def test_fine_tuning_reads_full_windows_as_gpt2_simple_does() -> None:
-    batches = [b for step in range(1, 9) for b in FINE_TUNING.batches(TOKENS, 1024, step)]
+    batches = [b for step in range(1, 9) for b in FINE_TUNING.batches(DATA, 1024, step)]
     assert [batch.shape for batch in batches] == [(1, 1024)] * 8 * 5
 
 
