@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from app.parameters import ParameterError, body_parameters, query_parameters, validate
-from app.schemas import Error, ErrorResponse, StoryRequest, StoryResponse
+from app.parameters import body_parameters, query_parameters, validate
+from app.schemas import Error, ErrorResponse, ParameterError, StoryRequest, StoryResponse
 from app.service import service
 from app.stories import Stories
 from engine import CheckpointError

@@ -4,7 +4,7 @@ from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from app.api import error_response
-from app.parameters import ParameterError
+from app.schemas import ParameterError
 from app.service import service
 from engine import CheckpointError
 

@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from app.api import answer_ancestor, is_for_api
-from app.parameters import ParameterError, query_parameters, validate
+from app.parameters import query_parameters, validate
+from app.schemas import ParameterError
 from app.service import service
 from app.stories import Stories
 from engine import CheckpointError

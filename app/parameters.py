@@ -10,19 +10,10 @@ from flask import request
 from pydantic import ValidationError
 from werkzeug.exceptions import RequestURITooLarge, UnsupportedMediaType
 
-from app.schemas import StoryRequest
+from app.schemas import ParameterError, StoryRequest
 
 _MAX_FIELDS = 50
 _SUBJECT = re.compile(r"^(Value error,|Input|String) ")
-
-
-class ParameterError(ValueError):
-    """A parameter is wrong; field is its name, or None where the whole request is."""
-
-    def __init__(self, field: str | None, message: str) -> None:
-        super().__init__(message)
-        self.field = field and field[:64].encode(errors="replace").decode()
-        self.message = message
 
 
 def refuse_lost_query() -> None:

@@ -23,6 +23,15 @@ Samples = Annotated[int, Field(ge=1, description="sample i has the seed (seed + 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+class ParameterError(ValueError):
+    """A parameter is wrong; field is its name, or None where the whole request is."""
+
+    def __init__(self, field: str | None, message: str) -> None:
+        super().__init__(message)
+        self.field = field and field[:64].encode(errors="replace").decode()
+        self.message = message
+
+
 class StoryRequest(BaseModel):
     """The parameters of a story, named as in gpt-2-simple."""
 

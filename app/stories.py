@@ -4,8 +4,7 @@ import secrets
 from collections.abc import Iterator
 
 from app.endings import TextStream
-from app.parameters import ParameterError
-from app.schemas import FinishReason, Sample, StoryRequest, StoryResponse
+from app.schemas import FinishReason, ParameterError, Sample, StoryRequest, StoryResponse
 from engine import Model, Sampling
 
 

@@ -9,8 +9,8 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.parameters import ParameterError, body_parameters, query_parameters, validate
-from app.schemas import StoryRequest, bounded_request
+from app.parameters import body_parameters, query_parameters, validate
+from app.schemas import ParameterError, StoryRequest, bounded_request
 from app.settings import Settings
 
 SCHEMA = bounded_request(Settings(max_prefix=20, max_length=50, max_samples=4))
