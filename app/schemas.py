@@ -40,7 +40,7 @@ class StoryRequest(BaseModel):
     prefix: Prefix = ""
     length: Length = 400
     temperature: float = Field(0.7, ge=0, le=10, description="0: always the likeliest token")
-    top_k: int = Field(0, ge=0, le=100_000, description="0: off")
+    top_k: int = Field(40, ge=0, le=100_000, description="0: off")
     top_p: float = Field(0.0, ge=0, le=1, description="0: off")
     truncate: str = Field("", max_length=100, description="the continuation ends before this")
     include_prefix: bool = True

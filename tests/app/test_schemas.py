@@ -30,13 +30,13 @@ def from_body(body: bytes, mimetype: str = "application/json") -> StoryRequest:
         return validate(SCHEMA, values, typed=typed)
 
 
-def test_defaults_are_those_of_gpt_2_simple_within_the_bounds() -> None:
+def test_defaults_within_the_bounds() -> None:
     request = from_query("")
     assert request.model_dump() == {
         "prefix": "",
         "length": 50,
         "temperature": 0.7,
-        "top_k": 0,
+        "top_k": 40,
         "top_p": 0.0,
         "truncate": "",
         "include_prefix": True,
