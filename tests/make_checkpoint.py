@@ -59,6 +59,7 @@ def main() -> None:
     from gpt_2_simple.src import model
 
     tf.disable_eager_execution()
+    tf.set_random_seed(args.seed)
     hparams = model.default_hparams()
     hparams.override_from_dict(hparams_table)
     model.model(hparams=hparams, X=tf.placeholder(tf.int32, [1, None]))

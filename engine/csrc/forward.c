@@ -158,8 +158,7 @@ void gpt2_forward(gpt2_workspace *ws, const gpt2_row *rows, int32_t n, int32_t t
     linear(ws, thread, &m->wte, NULL, ws->normed, sampled, STORE, ws->logits);
 }
 
-/* ---- All logits of one text, for evaluation ---------------------------------------------------
- */
+/* ---- All logits of one text, for evaluation ----------------------------------------------- */
 
 enum { EVALUATION_ROWS = 64 };
 

@@ -36,7 +36,7 @@ typedef enum {
     GPT2_Q8_0 = 1 /* int8 in blocks of 32 with a float16 scale (GGUF's Q8_0), float16 KV cache */
 } gpt2_type;
 
-/* ---- model.c: weights in kernel layout ------------------------------------------------------ */
+/* ---- model.c: weights in kernel layout ---------------------------------------------------- */
 
 /* Size in bytes of the packed model, or 0 where the hyperparameters are impossible. */
 GPT2_API int64_t gpt2_packed_size(const gpt2_hparams *hp, int32_t type);
@@ -75,7 +75,7 @@ GPT2_API const char *gpt2_kernel_name(const gpt2_model *model);
 GPT2_API int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int32_t n,
                              int32_t n_threads, float *logits);
 
-/* ---- sample.c ------------------------------------------------------------------------------- */
+/* ---- sample.c ----------------------------------------------------------------------------- */
 
 typedef struct {
     float temperature; /* 0: greedy */
@@ -88,7 +88,7 @@ typedef struct {
 GPT2_API int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
                              uint32_t counter, float *scratch);
 
-/* ---- scheduler.c: many requests, one batch -------------------------------------------------- */
+/* ---- scheduler.c: many requests, one batch ------------------------------------------------ */
 
 typedef struct gpt2_scheduler gpt2_scheduler;
 typedef struct gpt2_request gpt2_request;
@@ -129,7 +129,7 @@ GPT2_API void gpt2_release(gpt2_request *r);
 /* How many requests run and wait. */
 GPT2_API void gpt2_scheduler_stats(gpt2_scheduler *s, int32_t *running, int32_t *waiting);
 
-/* ---- tokenizer.c: byte-level BPE ------------------------------------------------------------ */
+/* ---- tokenizer.c: byte-level BPE ---------------------------------------------------------- */
 
 typedef struct gpt2_tokenizer gpt2_tokenizer;
 
@@ -144,7 +144,7 @@ GPT2_API void gpt2_tokenizer_free(gpt2_tokenizer *t);
  * Returns the number of tokens, or GPT2_ENOMEM. Safe from many threads at once. */
 GPT2_API int64_t gpt2_encode(const gpt2_tokenizer *t, const uint8_t *text, int64_t n, int32_t *out);
 
-/* ---- crc32c.c ------------------------------------------------------------------------------- */
+/* ---- crc32c.c ----------------------------------------------------------------------------- */
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of n bytes, continuing from `crc` (0 to begin). */
 GPT2_API uint32_t gpt2_crc32c(uint32_t crc, const uint8_t *data, int64_t n);

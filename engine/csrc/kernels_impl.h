@@ -56,7 +56,7 @@ INLINE vf vgelu(vf x) {
     return x / (splat(1.0f) + vexp(splat(-2.0f) * u));
 }
 
-/* ---- Matrix product ------------------------------------------------------------------------- */
+/* ---- Matrix product ----------------------------------------------------------------------- */
 
 /* Finishes 16 outputs of one row: z += bias, then the epilogue into y. */
 INLINE void finish(vf *z, const float *bias, int32_t lanes, gpt2_epilogue then, float *y) {
@@ -167,7 +167,7 @@ static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_
     }
 }
 
-/* ---- Normalisation, attention, exp ---------------------------------------------------------- */
+/* ---- Normalisation, attention, exp -------------------------------------------------------- */
 
 static void layer_norm(const float *x, const float *gain, const float *bias, int32_t n, float *y) {
     float tail[GROUP] = {0};

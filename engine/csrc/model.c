@@ -38,8 +38,7 @@ static gpt2_matrix matrix_of(gpt2_type type, int32_t n_in, int32_t n_out) {
     return m;
 }
 
-/* ---- The one order of the tensors, walked by size, pack and open alike ------------------------
- */
+/* ---- The one order of the tensors, walked by size, pack and open alike -------------------- */
 
 typedef struct {
     gpt2_type type;

@@ -60,6 +60,16 @@ static void drop_reference(gpt2_request *r) {
     free(r);
 }
 
+/* Puts a request at the end of the queue; the caller holds the lock. */
+static void append(gpt2_scheduler *s, gpt2_request *r) {
+    if (s->last)
+        s->last->next = r;
+    else
+        s->first = r;
+    s->last = r;
+    s->n_waiting++;
+}
+
 /* The scheduler's last word on a request. */
 static void end_request(gpt2_request *r, gpt2_finish finish) {
     gpt2_kv_free(&r->kv);
@@ -70,42 +80,45 @@ static void end_request(gpt2_request *r, gpt2_finish finish) {
     drop_reference(r);
 }
 
-/* ---- The scheduler thread ---------------------------------------------------------------------
- */
+/* ---- The scheduler thread ----------------------------------------------------------------- */
 
-/* Takes waiting requests into the batch; blocks while there is nothing to do. 0 ends the thread. */
+/* Takes waiting requests into the batch, as many as fit, and lets those go that were cancelled.
+ * Blocks while there is nothing to do. 0 ends the thread. */
 static int admit(gpt2_scheduler *s) {
     pthread_mutex_lock(&s->lock);
     while (!s->stopping && s->n_live == 0 && !s->first) pthread_cond_wait(&s->work, &s->lock);
     int going = !s->stopping;
-    gpt2_request *failed = NULL;
-    while (going && s->first && (s->n_live < s->max_batch || atomic_load(&s->first->cancelled))) {
-        gpt2_request *r = s->first;
-        s->first = r->next;
-        if (!s->first) s->last = NULL;
-        s->n_waiting--;
-        if (!atomic_load(&r->cancelled) &&
-            gpt2_kv_new(s->m, r->n_prompt + r->length, &r->kv) == GPT2_OK) {
+    gpt2_request *waiting = s->first, *ended = NULL;
+    s->first = s->last = NULL;
+    s->n_waiting = 0;
+    for (gpt2_request *r = waiting, *next; r; r = next) {
+        next = r->next;
+        r->next = NULL;
+        if (going && !atomic_load(&r->cancelled) && s->n_live == s->max_batch) {
+            append(s, r);
+        } else if (going && !atomic_load(&r->cancelled) &&
+                   gpt2_kv_new(s->m, r->n_prompt + r->length, &r->kv) == GPT2_OK) {
             s->live[s->n_live++] = r;
         } else {
-            r->next = failed;
-            failed = r;
+            r->next = ended;
+            ended = r;
         }
     }
     pthread_mutex_unlock(&s->lock);
-    for (gpt2_request *r = failed, *next; r; r = next) {
+    for (gpt2_request *r = ended, *next; r; r = next) {
         next = r->next;
-        end_request(r, atomic_load(&r->cancelled) ? GPT2_CANCELLED : GPT2_FAILED);
+        end_request(r, going && !atomic_load(&r->cancelled) ? GPT2_FAILED : GPT2_CANCELLED);
     }
     return going;
 }
 
 static void leave(gpt2_scheduler *s, int32_t i, gpt2_finish finish) {
-    end_request(s->live[i], finish);
+    gpt2_request *r = s->live[i];
     pthread_mutex_lock(&s->lock);
     s->n_live--;
     for (int32_t j = i; j < s->n_live; j++) s->live[j] = s->live[j + 1]; /* oldest first */
     pthread_mutex_unlock(&s->lock);
+    end_request(r, finish);
 }
 
 static void add_row(gpt2_scheduler *s, gpt2_request *r) {
@@ -169,15 +182,10 @@ static void *run(void *argument) {
         }
     }
     while (s->n_live > 0) leave(s, s->n_live - 1, GPT2_CANCELLED);
-    for (gpt2_request *r = s->first, *next; r; r = next) {
-        next = r->next;
-        end_request(r, GPT2_CANCELLED);
-    }
     return NULL;
 }
 
-/* ---- The owner's side -------------------------------------------------------------------------
- */
+/* ---- The owner's side --------------------------------------------------------------------- */
 
 static void free_scheduler(gpt2_scheduler *s) {
     gpt2_workspace_free(&s->ws);
@@ -245,12 +253,7 @@ gpt2_request *gpt2_submit(gpt2_scheduler *s, const int32_t *prompt, int32_t n, i
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     pthread_mutex_lock(&s->lock);
-    if (s->last)
-        s->last->next = r;
-    else
-        s->first = r;
-    s->last = r;
-    s->n_waiting++;
+    append(s, r);
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
     return r;

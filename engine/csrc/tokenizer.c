@@ -8,8 +8,7 @@ typedef enum { OTHER, LETTER, NUMBER, SPACE } char_class;
 
 #include "unicode_classes.h"
 
-/* ---- Splitting text into words ----------------------------------------------------------------
- */
+/* ---- Splitting text into words ------------------------------------------------------------ */
 
 static char_class class_of(uint32_t c) {
     size_t low = 0, high = sizeof CLASSES / sizeof *CLASSES;
@@ -68,8 +67,7 @@ static int64_t word_end(const uint8_t *text, int64_t n, int64_t at) {
     return end == n || last == at ? end : last;
 }
 
-/* ---- Merging ----------------------------------------------------------------------------------
- */
+/* ---- Merging ------------------------------------------------------------------------------ */
 
 typedef struct {
     int32_t left, right; /* left < 0: an empty slot */

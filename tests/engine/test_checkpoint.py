@@ -11,8 +11,9 @@ from engine import Checkpoint, CheckpointError, Model, signature
 
 @pytest.fixture
 def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
-    """A copy to break."""
-    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "run1"))
+    """A copy to break, without the cache that other tests have left."""
+    ignore = shutil.ignore_patterns("*.packed")
+    return Path(shutil.copytree(tiny_checkpoint, tmp_path / "run1", ignore=ignore))
 
 
 @pytest.mark.parametrize(
