@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine._native import lib
-from engine.files import CheckpointError, refuse_lfs_pointer
+from engine.files import CheckpointError, read_bytes
 
 _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
-_MAX_INDEX = 64 << 20  # bytes; GPT-2 XL's index has 26 kB
+_MAX_INDEX = 1 << 20  # bytes; GPT-2 XL's index has 26 kB
+_MAX_KEY = 1000  # bytes
 DT_FLOAT = 1
 
 
@@ -40,15 +41,7 @@ def read_index(path: Path) -> dict[str, Entry]:
 
     Raises CheckpointError when the file is missing, a Git LFS pointer, cut short or damaged.
     """
-    try:
-        if path.stat().st_size > _MAX_INDEX:
-            raise CheckpointError(f"{path} is too large for the index of a checkpoint")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing: copy all files of the checkpoint") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-    refuse_lfs_pointer(path, data)
+    data = read_bytes(path, limit=_MAX_INDEX)
     try:
         return _entries(data)
     except (_Malformed, UnicodeDecodeError) as error:
@@ -74,8 +67,13 @@ def _entries(data: bytes) -> dict[str, Entry]:
     _, at = _handle(footer, 0)  # the metaindex
     index, _ = _handle(footer, at)
     entries = {}
+    end = 0  # of the blocks read so far: none is read twice
     for _, handle in _block(data, index):
-        for key, value in _block(data, _handle(handle, 0)[0]):
+        block, _ = _handle(handle, 0)
+        if block[0] < end:
+            raise _Malformed("its blocks overlap")
+        end = sum(block)
+        for key, value in _block(data, block):
             if key:
                 entries[key.decode()] = _entry(value)
             else:
@@ -115,6 +113,8 @@ def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]
         length, at = _varint(block, at)
         if shared > len(key) or at + unshared + length > end:
             raise _Malformed("an entry reaches beyond its block")
+        if shared + unshared > _MAX_KEY:
+            raise _Malformed("a name is too long")
         key = key[:shared] + block[at : at + unshared]
         at += unshared
         yield key, block[at : at + length]

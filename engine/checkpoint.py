@@ -20,7 +20,7 @@ from pathlib import Path
 
 from engine._native import lib
 from engine.bundle import DT_FLOAT, Entry, masked_crc32c, read_index
-from engine.files import CheckpointError, read_json, read_text, refuse_lfs_pointer
+from engine.files import CheckpointError, read_bytes, read_json, read_text, refuse_lfs_pointer
 
 _VOCABULARY = ("hparams.json", "encoder.json", "vocab.bpe")
 
@@ -56,30 +56,34 @@ class Checkpoint:
         ]
         digest = hashlib.sha256()
         for path in (index, *(self.folder / name for name in _VOCABULARY)):
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(read_bytes(path)).digest())
         self.identity = digest.hexdigest()[:16]
         """16 hex digits, of the content: the index holds the checksum of every tensor."""
 
     def read_tensors(self) -> Iterator[bytearray]:
         """The float32 tensors in the order of `tensors`, one at a time, checksums verified."""
-        with self._data.open("rb") as file:
-            for name, entry in self._tensors:
-                file.seek(entry.offset)
-                data = bytearray(entry.size)
-                if file.readinto(data) != entry.size:
-                    raise CheckpointError(f"{self._data} was cut short while it was read")
-                buffer = (ctypes.c_char * entry.size).from_buffer(data)
-                if masked_crc32c(lib.gpt2_crc32c(0, buffer, entry.size)) != entry.crc32c:
-                    raise CheckpointError(
-                        f"{self._data} is damaged or half-written: the checksum of {name} is "
-                        "wrong. Copy it again"
-                    )
-                if not lib.gpt2_all_finite(buffer, entry.size // 4):
-                    raise CheckpointError(
-                        f"{self._data}: {name} holds NaN or infinity: the training diverged. "
-                        "Use an earlier checkpoint, or train with a smaller learning rate"
-                    )
-                yield data
+        for name, entry in self._tensors:
+            data = bytearray(entry.size)
+            try:
+                with self._data.open("rb") as file:
+                    file.seek(entry.offset)
+                    complete = file.readinto(data) == entry.size
+            except OSError as error:
+                raise CheckpointError(f"{self._data} cannot be read: {error.strerror}") from None
+            if not complete:
+                raise CheckpointError(f"{self._data} was cut short while it was read")
+            buffer = (ctypes.c_char * entry.size).from_buffer(data)
+            if masked_crc32c(lib.gpt2_crc32c(0, buffer, entry.size)) != entry.crc32c:
+                raise CheckpointError(
+                    f"{self._data} is damaged or half-written: the checksum of {name} is "
+                    "wrong. Copy it again"
+                )
+            if not lib.gpt2_all_finite(buffer, entry.size // 4):
+                raise CheckpointError(
+                    f"{self._data}: {name} holds NaN or infinity: the training diverged. "
+                    "Use an earlier checkpoint, or train with a smaller learning rate"
+                )
+            yield data
 
     def _check_data_size(self, entries: dict[str, Entry]) -> None:
         path = self._data
@@ -145,12 +149,16 @@ def newest_prefix(folder: Path) -> Path:
 
     The path in the file may be absolute and of another machine: its last part counts.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder: no checkpoint there")
+    try:
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder} is not a folder: no checkpoint there")
+        indexes = sorted(path.name.removesuffix(".index") for path in folder.glob("?*.index"))
+        has_state = (folder / "checkpoint").exists()
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be read: {error.strerror}") from None
     state = folder / "checkpoint"
-    indexes = sorted(path.name.removesuffix(".index") for path in folder.glob("*.index"))
     named = None
-    if state.exists():
+    if has_state:
         match = re.search(r'^model_checkpoint_path:\s*"([^"]*)"', read_text(state), re.MULTILINE)
         if match is None:
             raise CheckpointError(f"{state} names no model_checkpoint_path")
@@ -169,7 +177,7 @@ def newest_prefix(folder: Path) -> Path:
 
 
 def signature(folder: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], ...]:
-    """What tells, at the price of a few stat() calls, that the checkpoint has changed.
+    """What tells, without reading a weight, that the checkpoint has changed: a few stat() calls.
 
     Name, size, mtime in ns and inode of each file that makes up the current model. A broken
     folder has a signature too.

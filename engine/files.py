@@ -8,17 +8,28 @@ class CheckpointError(Exception):
     """A checkpoint folder that cannot be read. The message says what is wrong and what to do."""
 
 
-def read_text(path: Path) -> str:
-    """A small UTF-8 file. Raises CheckpointError if it is missing, unreadable or a pointer."""
+def read_bytes(path: Path, limit: int = 64 << 20) -> bytes:
+    """A small file, of at most `limit` bytes.
+
+    Raises CheckpointError if it is missing, unreadable, larger or a Git LFS pointer.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing") from None
+        raise CheckpointError(f"{path} is missing: copy all files of the checkpoint") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > limit:
+        raise CheckpointError(f"{path} is larger than {limit:,} bytes, too large for what it is")
     refuse_lfs_pointer(path, data)
+    return data
+
+
+def read_text(path: Path) -> str:
+    """A small UTF-8 file. Raises CheckpointError as `read_bytes` does, and if it is not UTF-8."""
     try:
-        return data.decode()
+        return read_bytes(path).decode()
     except UnicodeDecodeError:
         raise CheckpointError(f"{path} is not UTF-8 text") from None
 

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import secrets
 import threading
 import weakref
 from collections import deque
@@ -63,7 +64,8 @@ class Model:
         """16 hex digits that tell this checkpoint from every other."""
         self._threads = threads
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # nobody submits while the scheduler is stopped
+        self._evaluation = threading.Lock()  # nobody evaluates while the weights are freed
         handle = ctypes.c_void_p()
         # The buffer keeps the mapping alive as long as the finalizer holds it.
         buffer = (ctypes.c_char * len(packed)).from_buffer(packed)
@@ -79,7 +81,9 @@ class Model:
         if not self._scheduler:
             lib.gpt2_model_close(handle)
             raise MemoryError("no memory or threads for the engine")
-        self._finalizer = weakref.finalize(self, _free, self._scheduler, handle, buffer, self._pid)
+        self._finalizer = weakref.finalize(
+            self, _free, self._scheduler, handle, buffer, self._evaluation, self._pid
+        )
 
     @classmethod
     def load(
@@ -98,8 +102,11 @@ class Model:
 
         The quantised weights are kept beside the checkpoint as ``*.packed``, a cache that the next
         load only maps; where the folder cannot be written they live in memory. Raises
-        CheckpointError where the folder is incomplete or broken.
+        CheckpointError where the folder is incomplete or broken, and MemoryError.
         """
+        threads = _processors() if threads is None else threads
+        if threads < 1 or max_batch < 1:
+            raise ValueError("threads and max_batch must be at least 1")
         checkpoint = Checkpoint(folder)
         tokenizer = Tokenizer.load(folder)
         if tokenizer.n_vocab != checkpoint.hparams.n_vocab:
@@ -112,7 +119,7 @@ class Model:
             hparams=checkpoint.hparams,
             tokenizer=tokenizer,
             identity=checkpoint.identity,
-            threads=threads or _processors(),
+            threads=threads,
             max_batch=max_batch,
         )
 
@@ -127,9 +134,10 @@ class Model:
         """Queues a prompt to be continued by at most `length` tokens; never blocks.
 
         The tokens are a function of the checkpoint, the prompt, the parameters and the seed
-        (0 to 2**32 - 1). Raises ValueError for a prompt that is empty, holds unknown tokens or
-        does not fit: len(prompt) + length <= n_ctx.
+        (0 to 2**32 - 1). Raises ValueError for parameters out of range and for a prompt that is
+        empty, holds unknown tokens or does not fit: len(prompt) + length <= n_ctx.
         """
+        self._check_process()
         hp = self.hparams
         if not prompt or not all(0 <= token < hp.n_vocab for token in prompt):
             raise ValueError("the prompt is empty or holds tokens that the model does not know")
@@ -140,9 +148,15 @@ class Model:
             )
         if not 0 <= seed < 1 << 32:
             raise ValueError("seed is not between 0 and 2**32 - 1")
+        if not (
+            0 <= sampling.temperature < float("inf")
+            and 0 <= sampling.top_p <= 1
+            and 0 <= sampling.top_k < 1 << 31
+        ):
+            raise ValueError(f"{sampling} is out of range")
         how = _native.Sampling(sampling.temperature, sampling.top_p, sampling.top_k, seed)
         with self._lock:
-            self._check_usable()
+            self._check_open()
             request = lib.gpt2_submit(
                 self._scheduler,
                 (ctypes.c_int32 * len(prompt))(*prompt),
@@ -158,34 +172,42 @@ class Model:
     def logits(self, tokens: Sequence[int]) -> "memoryview[float]":
         """Logits after each token: floats [len(tokens)][n_vocab], for numpy.asarray() or indexing.
 
-        For evaluation: computed apart from the running batch. 1 <= len(tokens) <= n_ctx.
+        For evaluation: computed apart from the running batch, one text at a time.
+        1 <= len(tokens) <= n_ctx.
         """
+        self._check_process()
         hp = self.hparams
         if not 1 <= len(tokens) <= hp.n_ctx or not all(0 <= t < hp.n_vocab for t in tokens):
             raise ValueError(f"1 to {hp.n_ctx} tokens below {hp.n_vocab} are needed")
-        self._check_usable()
         out = (ctypes.c_float * (len(tokens) * hp.n_vocab))()
         ids = (ctypes.c_int32 * len(tokens))(*tokens)
-        if lib.gpt2_logits(self._handle, ids, len(tokens), self._threads, out) != 0:
-            raise MemoryError
+        with self._evaluation:
+            self._check_open()
+            if lib.gpt2_logits(self._handle, ids, len(tokens), self._threads, out) != 0:
+                raise MemoryError
         return memoryview(out).cast("B").cast("f", shape=[len(tokens), hp.n_vocab])
 
     def stats(self) -> tuple[int, int]:
         """How many requests are running and how many are waiting."""
+        self._check_process()
         running, waiting = ctypes.c_int32(), ctypes.c_int32()
         with self._lock:
-            self._check_usable()
+            self._check_open()
             lib.gpt2_scheduler_stats(self._scheduler, ctypes.byref(running), ctypes.byref(waiting))
         return running.value, waiting.value
 
     def close(self) -> None:
         """Cancels what runs and frees the model."""
+        self._check_process()
         with self._lock:
             self._finalizer()
 
-    def _check_usable(self) -> None:
+    def _check_open(self) -> None:
         if not self._finalizer.alive:
             raise RuntimeError("the model is closed")
+
+    def _check_process(self) -> None:
+        """Before any lock is taken: a fork may have copied it locked."""
         if os.getpid() != self._pid:
             raise RuntimeError("the model was loaded before fork(): load it in each process")
 
@@ -205,6 +227,7 @@ class Generation:
         self._buffer = (ctypes.c_int32 * 64)()
         self._finish = _native.RUNNING
         self._finalizer = weakref.finalize(self, lib.gpt2_release, request)
+        self._finalizer.atexit = False  # daemon threads may still be reading
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -227,6 +250,7 @@ class Generation:
 
     def __next__(self) -> int:
         """The next token. Raises MemoryError if the text's KV cache did not fit into memory."""
+        self._model._check_process()
         while not self._unread:
             if self._finish == _native.FAILED:
                 raise MemoryError("no memory for the KV cache")
@@ -253,10 +277,13 @@ class Generation:
         self.cancel()
 
 
-def _free(scheduler: int, handle: ctypes.c_void_p, _buffer: object, pid: int) -> None:
+def _free(
+    scheduler: int, handle: ctypes.c_void_p, _weights: object, evaluation: threading.Lock, pid: int
+) -> None:
     if os.getpid() == pid:  # in a fork the threads to join do not exist
         lib.gpt2_scheduler_stop(scheduler)
-        lib.gpt2_model_close(handle)
+        with evaluation:
+            lib.gpt2_model_close(handle)
 
 
 def _processors() -> int:
@@ -269,42 +296,54 @@ def _processors() -> int:
 
 def _packed(checkpoint: Checkpoint, weights: Weights) -> mmap.mmap:
     """The weights in kernel layout: the cache file, mapped, or memory where none can be kept."""
-    name = f"{checkpoint.prefix.name}.{checkpoint.identity}.{weights}.packed"
-    path = checkpoint.folder / name
     hp = _native.HParams(*vars(checkpoint.hparams).values())
     size = lib.gpt2_packed_size(ctypes.byref(hp), _TYPES[weights])
     if size == 0:
         raise CheckpointError(f"{checkpoint.folder}/hparams.json: no GPT-2 has this shape")
+    header = ctypes.create_string_buffer(64)
+    lib.gpt2_pack_header(ctypes.byref(hp), _TYPES[weights], header)
+    name = f"{checkpoint.prefix.name}.{checkpoint.identity}.{weights}.packed"
+    path = checkpoint.folder / name
     with suppress(OSError):
-        return _map(path, size)
-    packed = _pack(checkpoint, hp, weights, size)
-    with suppress(OSError):
-        aside = path.with_name(f".{name}.{os.getpid()}")
-        try:
-            aside.write_bytes(packed)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-        for stale in checkpoint.folder.glob(f"*.{weights}.packed"):
-            if stale != path:
-                stale.unlink()
-        return _map(path, size)
-    return packed
-
-
-def _map(path: Path, size: int) -> mmap.mmap:
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size != size:
-            raise OSError(f"{path} has the wrong size")
-        # Private pages that nobody writes to are shared; ctypes insists on a writable buffer.
-        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
-
-
-def _pack(checkpoint: Checkpoint, hp: _native.HParams, weights: Weights, size: int) -> mmap.mmap:
-    packed = mmap.mmap(-1, size)
+        return _map(path, size, header.raw)
+    try:
+        packed = mmap.mmap(-1, size)
+    except OSError as error:
+        raise MemoryError(f"{size:,} bytes for the weights") from error
     out = (ctypes.c_char * size).from_buffer(packed)
     for i, tensor in enumerate(checkpoint.read_tensors()):
         source = (ctypes.c_char * len(tensor)).from_buffer(tensor)
         lib.gpt2_pack_tensor(ctypes.byref(hp), _TYPES[weights], i, source, out)
-    lib.gpt2_pack_header(ctypes.byref(hp), _TYPES[weights], out)
+    packed[:64] = header.raw
+    with suppress(OSError):
+        _keep(packed, path)
+        mapped = _map(path, size, header.raw)
+        for stale in checkpoint.folder.glob(f"*.{weights}.packed"):
+            if stale != path:
+                stale.unlink(missing_ok=True)
+        return mapped
     return packed
+
+
+def _map(path: Path, size: int, header: bytes) -> mmap.mmap:
+    """Raises OSError unless the file is a whole packed model of this size and header."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == size:
+            # Private pages that nobody writes to are shared; ctypes asks for a writable buffer.
+            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
+            if mapped[:64] == header:
+                return mapped
+    raise OSError(f"{path} is not what it should be")
+
+
+def _keep(packed: mmap.mmap, path: Path) -> None:
+    """Writes aside and renames, so that nobody ever maps a half-written file."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("wb") as file:
+            file.write(packed)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

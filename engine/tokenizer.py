@@ -44,14 +44,16 @@ class Tokenizer:
                 raise CheckpointError(f"vocab.bpe: merge {left!r} {right!r} does not fit")
             known.add(left + right)
             triples.append((vocabulary[left], vocabulary[right], vocabulary[left + right]))
-        self.end_of_text = vocabulary.get(END_OF_TEXT, self.n_vocab - 1)
+        if END_OF_TEXT not in vocabulary:
+            raise CheckpointError(f"encoder.json: no token {END_OF_TEXT}")
+        self.end_of_text = vocabulary[END_OF_TEXT]
         """Id of the special token that delimits documents."""
         self._bytes = [b""] * self.n_vocab
         for token, i in vocabulary.items():
             try:
                 self._bytes[i] = bytes(to_byte[character] for character in token)
             except KeyError:  # a special token outside the alphabet
-                self._bytes[i] = token.encode()
+                self._bytes[i] = token.encode(errors="replace")
         columns = list(zip(*triples, strict=True)) or [(), (), ()]
         arrays = [(ctypes.c_int32 * len(column))(*column) for column in columns]
         self._handle = lib.gpt2_tokenizer_new(
@@ -59,7 +61,8 @@ class Tokenizer:
         )
         if not self._handle:
             raise MemoryError
-        weakref.finalize(self, lib.gpt2_tokenizer_free, self._handle)
+        finalizer = weakref.finalize(self, lib.gpt2_tokenizer_free, self._handle)
+        finalizer.atexit = False  # daemon threads may still be encoding
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Tokenizer":

@@ -1,5 +1,6 @@
 #include "forward.h"
 
+#include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +44,7 @@ int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_row
                            int32_t max_logits, gpt2_workspace *ws) {
     size_t rows = (size_t)max_rows, e = (size_t)m->hp.n_embd;
     size_t blocks = rows * ((4 * e + BLOCK - 1) / BLOCK);
-    *ws = (gpt2_workspace){.m = m, .pool = pool, .max_rows = max_rows};
+    *ws = (gpt2_workspace){.m = m, .pool = pool};
     ws->x = malloc(rows * e * sizeof(float));
     ws->normed = malloc(rows * e * sizeof(float));
     ws->qkv = malloc(rows * 3 * e * sizeof(float));
@@ -73,6 +74,7 @@ void gpt2_workspace_free(gpt2_workspace *ws) {
     free(ws->q.quant);
     free(ws->q.scale);
     free(ws->q.sum);
+    *ws = (gpt2_workspace){0};
 }
 
 /* y = then(W x + bias) for n rows, output groups shared among the threads. */
@@ -180,6 +182,9 @@ int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int32_t n, i
     gpt2_row rows[EVALUATION_ROWS];
     gpt2_pool *pool = gpt2_pool_new(n_threads);
     if (!pool) return GPT2_ENOMEM;
+    fenv_t callers;
+    fegetenv(&callers);
+    fesetenv(FE_DFL_ENV);
     int32_t status = gpt2_workspace_new(model, pool, EVALUATION_ROWS, EVALUATION_ROWS, &e.ws);
     if (status == GPT2_OK) {
         status = gpt2_kv_new(model, n, &kv);
@@ -195,6 +200,7 @@ int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int32_t n, i
         gpt2_kv_free(&kv);
         gpt2_workspace_free(&e.ws);
     }
+    fesetenv(&callers);
     gpt2_pool_free(pool);
     return status;
 }

@@ -5,7 +5,7 @@
 #include "kernels.h"
 #include "pool.h"
 
-/* Keys and values of one sequence, for up to `capacity` positions. */
+/* Keys and values of one sequence, for `capacity` positions, a multiple of 16. */
 typedef struct {
     uint8_t *data; /* [n_layer][n_head]: keys, then values (see gpt2_kernels.cache_store) */
     int32_t capacity;
@@ -24,7 +24,6 @@ typedef struct {
 typedef struct {
     const gpt2_model *m;
     gpt2_pool *pool;
-    int32_t max_rows;
     float *x;       /* [rows][n_embd]: the residual stream */
     float *normed;  /* [rows][n_embd] */
     float *qkv;     /* [rows][3 n_embd] */

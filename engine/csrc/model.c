@@ -69,8 +69,8 @@ static void quantize_block(const float *x, int64_t stride, int32_t n, uint16_t *
         amax = a > amax ? a : amax;
     }
     float d = amax / 127;
-    float inverse = d > 0 ? 1 / d : 0;
     *scale = f16_from_f32(d);
+    float inverse = *scale ? 1 / d : 0;
     for (int i = 0; i < BLOCK; i++) {
         float v = i < n ? x[i * stride] * inverse : 0;
         int q = (int)v;

@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include <fenv.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 enum { SPINS = 4000 };
 
 struct gpt2_pool {
-    int32_t n_threads, n_helpers;
+    atomic_int n_threads;
+    int32_t n_helpers;
     pthread_t *helpers;
     void (*work)(void *, int32_t);
     void *argument;
@@ -37,9 +39,9 @@ static inline void relax(void) {
 }
 
 void gpt2_pool_barrier(gpt2_pool *pool) {
-    if (pool->n_threads == 1) return;
     unsigned phase = atomic_load(&pool->phase);
-    if (atomic_fetch_add(&pool->arrived, 1) == pool->n_threads - 1) {
+    int before = atomic_fetch_add(&pool->arrived, 1);
+    if (before == atomic_load(&pool->n_threads) - 1) {
         atomic_store(&pool->arrived, 0);
         atomic_fetch_add(&pool->phase, 1);
         if (atomic_load(&pool->sleepers) > 0) {
@@ -63,6 +65,7 @@ void gpt2_pool_barrier(gpt2_pool *pool) {
 static void *helper(void *start) {
     helper_start s = *(helper_start *)start;
     free(start);
+    fesetenv(FE_DFL_ENV); /* not the creator's: denormals must count */
     for (;;) {
         gpt2_pool_barrier(s.pool); /* opened by run() or free() */
         if (atomic_load(&s.pool->stopping)) return NULL;

@@ -81,7 +81,9 @@ static int32_t keep_likeliest(const float *weights, int32_t *ids, int32_t n, int
 int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
                     uint32_t counter, float *scratch) {
     int32_t n = model->hp.n_vocab, likeliest = argmax(logits, n);
-    if (!(how->temperature > 0)) return likeliest;
+    /* Also where the temperature is so small that the division overflows. */
+    if (!(how->temperature > 0) || !isfinite(logits[likeliest] / how->temperature))
+        return likeliest;
     float *weights = scratch;
     int32_t *ids = (int32_t *)(void *)(scratch + n);
     for (int32_t i = 0; i < n; i++) {

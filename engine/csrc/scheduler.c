@@ -1,4 +1,5 @@
 /* Continuous batching: one thread advances all live requests together, a token a step. */
+#include <fenv.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -168,9 +169,11 @@ static gpt2_finish deliver(gpt2_request *r, int32_t token) {
 
 static void *run(void *argument) {
     gpt2_scheduler *s = argument;
-    while (admit(s)) {
+    fesetenv(FE_DFL_ENV); /* not the creator's: denormals must count */
+    for (;;) {
         for (int32_t i = s->n_live - 1; i >= 0; i--)
             if (atomic_load(&s->live[i]->cancelled)) leave(s, i, GPT2_CANCELLED);
+        if (!admit(s)) break;
         if (s->n_live == 0) continue;
         fill_batch(s);
         gpt2_pool_run(s->pool, step, s);

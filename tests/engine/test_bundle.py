@@ -80,6 +80,17 @@ def test_damaged_entries_with_right_checksums_are_refused(
         assert "sound.index" in str(error)
 
 
+def test_a_block_is_read_once(tmp_path: Path) -> None:
+    """Many handles to one large block would make a small file cost hours."""
+    entries = block({b"a%05d" % i: b"" for i in range(2000)})
+    handle = varint(0) + varint(len(entries) - 5)
+    (tmp_path / "model.index").write_bytes(
+        table_of(entries, {b"b%05d" % i: handle for i in range(2000)})
+    )
+    with pytest.raises(CheckpointError, match="its blocks overlap"):
+        read_index(tmp_path / "model.index")
+
+
 def varint(n: int) -> bytes:
     out = bytearray()
     while n >= 0x80:
@@ -100,7 +111,10 @@ def block(entries: dict[bytes, bytes]) -> bytes:
 
 def table(entries: dict[bytes, bytes]) -> bytes:
     data = block(entries)
-    handle = varint(0) + varint(len(data) - 5)
-    index = block({b"z": handle})
+    return table_of(data, {b"z": varint(0) + varint(len(data) - 5)})
+
+
+def table_of(data: bytes, handles: dict[bytes, bytes]) -> bytes:
+    index = block(handles)
     footer = varint(0) + varint(0) + varint(len(data)) + varint(len(index) - 5)
     return data + index + footer.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")

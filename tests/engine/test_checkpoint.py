@@ -68,6 +68,20 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         Model.load(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("name", ["encoder.json", "vocab.bpe", "hparams.json", "checkpoint"])
+def test_folders_in_place_of_files(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read: Is a directory"):
+        Model.load(folder)
+
+
+def test_names_that_no_file_can_have() -> None:
+    with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
+        Model.load("x" * 5000)
+    assert signature("x" * 5000) == ()
+
+
 def test_hparams_of_another_model(folder: Path) -> None:
     hparams = json.loads((folder / "hparams.json").read_text()) | {"n_embd": 96}
     (folder / "hparams.json").write_text(json.dumps(hparams))
@@ -140,9 +154,11 @@ def test_the_packed_weights_are_a_cache(folder: Path) -> None:
     assert text() == first
     assert cache.stat().st_mtime_ns == stamp  # it was used, not written again
 
-    cache.write_bytes(cache.read_bytes()[:1000])  # cut short: made anew
-    assert text() == first
-    assert cache.stat().st_size > 1000
+    good = cache.read_bytes()
+    for damaged in (good[:1000], bytes(len(good))):  # cut short, or of another version: made anew
+        cache.write_bytes(damaged)
+        assert text() == first
+        assert cache.read_bytes() == good
 
     stale = folder / "model-2.0123456789abcdef.q8_0.packed"
     stale.write_bytes(b"old")
@@ -158,6 +174,6 @@ def test_a_folder_that_cannot_be_written(folder: Path, monkeypatch: pytest.Monke
     expected = list(Model.load(folder).submit([1], length=9, seed=5))
     (cache,) = folder.glob("*.packed")
     cache.unlink()
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     assert list(Model.load(folder).submit([1], length=9, seed=5)) == expected
     assert not list(folder.glob("*.packed"))

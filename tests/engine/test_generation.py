@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine import Model, Sampling
+from engine import Generation, Model, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +170,7 @@ def test_finish_reasons(model: Model) -> None:
 
 def test_cancelled_requests_leave(tiny_checkpoint: Path) -> None:
     """A request may end before this thread comes to cancel it, so each way gets many tries."""
-    model = Model.load(tiny_checkpoint, max_batch=1)
+    model = Model.load(tiny_checkpoint, max_batch=1, threads=1)
 
     def try_once(seed: int) -> set[str]:
         seen = set()
@@ -243,23 +245,85 @@ def test_requests_that_cannot_be(model: Model, prompt: list[int], length: int, s
         model.submit(prompt, length=length, seed=seed)
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(-1.0), Sampling(float("nan")), Sampling(float("inf")), Sampling(1.0, top_k=-1)]
+    + [Sampling(1.0, top_k=2**31), Sampling(1.0, top_p=1.5), Sampling(1.0, top_p=float("nan"))],
+)
+def test_sampling_out_of_range(model: Model, sampling: Sampling) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        model.submit([1], length=1, sampling=sampling, seed=1)
+
+
+def test_the_smallest_temperature_is_greedy(model: Model) -> None:
+    greedy = run(model, ([9], 30, Sampling(0), 0))
+    for seed in range(5):
+        assert run(model, ([9], 30, Sampling(1e-38), seed)) == greedy
+
+
+@pytest.mark.parametrize("options", [{"threads": 0}, {"max_batch": 0}])
+def test_nothing_to_run_with(tiny_checkpoint: Path, options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Model.load(tiny_checkpoint, **options)
+
+
+def test_closing_waits_for_evaluations(tiny_checkpoint: Path) -> None:
+    """Freed under their feet, the weights would crash the process."""
+    for _ in range(10):
+        model = Model.load(tiny_checkpoint)
+        outcomes = []
+
+        def evaluate(model: Model = model, outcomes: list[str] = outcomes) -> None:
+            try:
+                for _ in range(1000):
+                    model.logits([1] * 200)
+            except RuntimeError as error:
+                outcomes.append(str(error))
+
+        evaluator = threading.Thread(target=evaluate)
+        evaluator.start()
+        model.close()
+        evaluator.join()
+        assert outcomes == ["the model is closed"]
+
+
+def test_leaving_while_daemon_threads_read(tiny_checkpoint: Path) -> None:
+    program = f"""
+import threading
+from engine import Model
+model = Model.load({str(tiny_checkpoint)!r}, max_batch=2)
+def visit(seed):
+    while True:
+        list(model.submit([1], length=250, seed=seed))
+        model.tokenizer.encode("the lantern " * 50)
+for seed in range(20):
+    threading.Thread(target=visit, args=(seed,), daemon=True).start()
+"""
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
 def test_the_whole_window_can_be_used(model: Model) -> None:
     assert len(list(model.submit([1], length=255, sampling=Sampling(0.5, top_k=3), seed=8))) <= 255
     assert len(list(model.submit([1] * 255, length=1, seed=8))) <= 1
 
 
-def _submit(model: Model, answers: "multiprocessing.Queue[str]") -> None:
-    try:
-        model.submit([1], length=1, seed=1)
-    except RuntimeError as error:
-        answers.put(str(error))
+def _use(model: Model, running: Generation, answers: "multiprocessing.Queue[str]") -> None:
+    uses = (lambda: model.submit([1], length=1, seed=1), lambda: next(running), model.stats)
+    for use in uses:
+        try:
+            use()
+        except RuntimeError as error:
+            answers.put(str(error))
 
 
 def test_using_a_model_after_fork_is_an_error_not_a_hang(model: Model) -> None:
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
-    child = context.Process(target=_submit, args=(model, answers))
+    child = context.Process(target=_use, args=(model, model.submit([1], length=9, seed=1), answers))
     child.start()
-    assert "before fork()" in answers.get(timeout=30)
+    for _ in range(3):
+        assert "before fork()" in answers.get(timeout=30)
     child.join(30)
     assert child.exitcode == 0
