@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from flask import request
 from pydantic import ValidationError
-from werkzeug.exceptions import RequestURITooLarge, UnsupportedMediaType
+from werkzeug.exceptions import LengthRequired, RequestURITooLarge, UnsupportedMediaType
 
 from app.schemas import ParameterError, StoryRequest
 
@@ -34,8 +34,11 @@ def query_parameters() -> dict[str, str]:
 def body_parameters() -> tuple[dict[str, Any], bool]:
     """Names and values of a POST's body, and whether they carry types (JSON) or are strings (form).
 
-    Raises ParameterError, or UnsupportedMediaType for another kind of body.
+    Raises ParameterError, UnsupportedMediaType for another kind of body, or LengthRequired for one
+    in chunks (which nginx joins before it passes them on).
     """
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        raise LengthRequired  # uWSGI hands such a body over only to who asks in its own way
     if request.query_string:
         raise ParameterError(None, "a POST takes its parameters from its body, not from the URL")
     if request.mimetype == "application/json":
@@ -68,7 +71,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise ParameterError(name, "given more than once")
+            raise ParameterError(name, "is given more than once")
         try:
             f"{name}{value}".encode()
         except UnicodeEncodeError:  # of surrogates: escaped ones in JSON, or _form's bad bytes

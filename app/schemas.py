@@ -49,12 +49,18 @@ class StoryRequest(BaseModel):
     end: End = Field("sentence", description="where a text ends that ran out of tokens")
     stream: bool = Field(False, description="server-sent events")
 
+    @field_validator("prefix", "truncate", mode="before")
+    @classmethod
+    def _line_ends(cls, text: object) -> object:
+        """As in the corpus, before anything is counted; forms send CRLF."""
+        return text.replace("\r\n", "\n") if isinstance(text, str) else text
+
     @field_validator("prefix", "truncate")
     @classmethod
-    def _as_in_the_corpus(cls, text: str) -> str:
+    def _no_nul(cls, text: str) -> str:
         if "\0" in text:
             raise ValueError("must not contain NUL")
-        return text.replace("\r\n", "\n")  # forms send CRLF
+        return text
 
     @field_validator("prefix")
     @classmethod

@@ -154,7 +154,9 @@ class Model:
             and 0 <= sampling.top_k < 1 << 31
         ):
             raise ValueError(f"{sampling} is out of range")
-        how = _native.Sampling(sampling.temperature, sampling.top_p, sampling.top_k, seed)
+        # As a float32 the smallest would be 0, which is off.
+        top_p = max(sampling.top_p, 1e-30) if sampling.top_p > 0 else 0.0
+        how = _native.Sampling(sampling.temperature, top_p, sampling.top_k, seed)
         with self._lock:
             self._check_open()
             request = lib.gpt2_submit(

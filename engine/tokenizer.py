@@ -44,6 +44,10 @@ class Tokenizer:
                 raise CheckpointError(f"vocab.bpe: merge {left!r} {right!r} does not fit")
             known.add(left + right)
             triples.append((vocabulary[left], vocabulary[right], vocabulary[left + right]))
+        for token in vocabulary:
+            special = token.startswith("<|") and token.endswith("|>")
+            if token not in known and not special:
+                raise CheckpointError(f"vocab.bpe: no merge makes {token!r}: was it cut short?")
         if END_OF_TEXT not in vocabulary:
             raise CheckpointError(f"encoder.json: no token {END_OF_TEXT}")
         self.end_of_text = vocabulary[END_OF_TEXT]

@@ -1,7 +1,7 @@
 #include "pool.h"
 
 #include <fenv.h>
-#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -62,10 +62,22 @@ void gpt2_pool_barrier(gpt2_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+int gpt2_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
+    sigset_t all, before;
+    fenv_t environment;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit both */
+    fegetenv(&environment);
+    fesetenv(FE_DFL_ENV);
+    int error = pthread_create(thread, NULL, run, argument);
+    fesetenv(&environment);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 static void *helper(void *start) {
     helper_start s = *(helper_start *)start;
     free(start);
-    fesetenv(FE_DFL_ENV); /* not the creator's: denormals must count */
     for (;;) {
         gpt2_pool_barrier(s.pool); /* opened by run() or free() */
         if (atomic_load(&s.pool->stopping)) return NULL;
@@ -84,7 +96,7 @@ gpt2_pool *gpt2_pool_new(int32_t n_threads) {
     for (int32_t i = 1; pool->helpers && i < pool->n_threads; i++) {
         helper_start *start = malloc(sizeof *start);
         if (start) *start = (helper_start){pool, i};
-        if (!start || pthread_create(&pool->helpers[pool->n_helpers], NULL, helper, start) != 0) {
+        if (!start || gpt2_thread_start(&pool->helpers[pool->n_helpers], helper, start) != 0) {
             free(start);
             break;
         }

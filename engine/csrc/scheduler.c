@@ -1,5 +1,4 @@
 /* Continuous batching: one thread advances all live requests together, a token a step. */
-#include <fenv.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -169,7 +168,6 @@ static gpt2_finish deliver(gpt2_request *r, int32_t token) {
 
 static void *run(void *argument) {
     gpt2_scheduler *s = argument;
-    fesetenv(FE_DFL_ENV); /* not the creator's: denormals must count */
     for (;;) {
         for (int32_t i = s->n_live - 1; i >= 0; i--)
             if (atomic_load(&s->live[i]->cancelled)) leave(s, i, GPT2_CANCELLED);
@@ -223,7 +221,7 @@ gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads,
     if (!s->live || !s->rows || !s->sampled || !s->drawn || !s->scratch ||
         gpt2_workspace_new(model, s->pool, max_batch + PREFILL_ROWS, max_batch, &s->ws) !=
             GPT2_OK ||
-        pthread_create(&s->thread, NULL, run, s) != 0) {
+        gpt2_thread_start(&s->thread, run, s) != 0) {
         free_scheduler(s);
         return NULL;
     }

@@ -32,9 +32,9 @@ def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def busy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten million weights: enough work to watch it being done."""
+    """Ten million weights whose texts go on and on: enough work to watch it being done."""
     hparams = {"n_ctx": 1024, "n_embd": 384, "n_head": 6, "n_layer": 6}
-    return make_checkpoint(tmp_path_factory.mktemp("busy") / "run1", hparams)
+    return make_checkpoint(tmp_path_factory.mktemp("busy") / "run1", hparams, "--seed", "2")
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +91,8 @@ def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi
         url = None if unix_socket else f"http://127.0.0.1:{port}"
         with explained_by(log):
             if unix_socket:
-                wait_until(unix_socket.exists, process)
+                # Not before its handlers are there, which a signal may reach.
+                wait_until(lambda: b"WSGI app 0" in log.read_bytes(), process)
             else:
                 wait_until(lambda: answers(f"{url}/"), process)
         return Server(url, process, log)

@@ -127,3 +127,15 @@ def test_without_the_app_it_says_so(start_nginx: StartNginx, tmp_path: Path) -> 
     assert answer.status_code == 503
     assert answer.json()["error"]["message"]
     assert answer.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("form", [True, False])
+def test_bodies_may_come_in_chunks(url: str, form: bool) -> None:
+    body = b"prefix=Wren&length=3&seed=1" if form else b'{"prefix": "Wren", "length": 3, "seed": 1}'
+    kind = "application/x-www-form-urlencoded" if form else "application/json"
+    chunks = iter([body[:9], body[9:]])
+    answer = requests.post(
+        f"{url}/generate", data=chunks, headers={"Content-Type": kind}, timeout=60
+    )
+    assert answer.status_code == 200
+    assert (answer.json()["prefix"], answer.json()["seed"]) == ("Wren", 1)

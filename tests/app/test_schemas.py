@@ -176,3 +176,8 @@ def test_any_query_is_valid_or_refused(query: bytes) -> None:
         from_query(query)
     except ParameterError as error:
         assert error.message
+
+
+def test_line_ends_of_forms_count_once() -> None:
+    text = "a\n" * (SCHEMA.model_fields["prefix"].metadata[-1].max_length // 2)
+    assert from_query("prefix=" + text.replace("\n", "%0D%0A")).prefix == text

@@ -145,6 +145,13 @@ def test_long_and_wrong_requests_are_answered(server: Server) -> None:
     assert answer.status_code == 413
 
 
+def test_a_body_in_chunks_is_refused_not_overlooked(server: Server) -> None:
+    chunks = iter([b"length=2&", b"seed=1"])
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = requests.post(f"{server.url}/generate", data=chunks, headers=headers, timeout=60)
+    assert answer.status_code == 411
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_it_is_told_to(
     start_uwsgi: StartUwsgi, tiny_checkpoint: Path, tmp_path: Path, how: signal.Signals

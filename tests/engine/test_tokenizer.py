@@ -142,6 +142,8 @@ def test_lone_surrogates_are_an_error(tiny_checkpoint: Path) -> None:
         ("vocab.bpe", "#version: 0.2\nqq zz\n", "does not fit"),
         ("vocab.bpe", b"\xff\xfe", "not UTF-8"),
         ("vocab.bpe", None, "vocab.bpe is missing"),
+        ("vocab.bpe", "#version: 0.2\n", "no merge makes .*: was it cut short"),
+        ("vocab.bpe", "", "no merge makes .*: was it cut short"),
         ("encoder.json", "version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"),
     ],
 )
