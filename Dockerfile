@@ -16,4 +16,4 @@ ENV PATH=/srv/venv/bin:$PATH \
 USER 10001:10001
 # Ctrl-C's signal: uWSGI ends at once.
 STOPSIGNAL SIGINT
-CMD ["uwsgi", "--ini", "uwsgi.ini"]
+CMD ["uwsgi", "--ini", "uwsgi.ini", "--binary-path", "/srv/venv/bin/python"]

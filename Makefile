@@ -15,7 +15,7 @@ ENGINE := pyproject.toml setup.py $(wildcard engine/csrc/*.[ch])
 
 run: $(VENV)/.run
 	@echo "Open http://127.0.0.1:$${PORT:-8080} (Ctrl-C ends)"
-	@exec $(BIN)/uwsgi --ini uwsgi.ini
+	@exec $(BIN)/uwsgi --ini uwsgi.ini --binary-path $(abspath $(BIN)/python)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

@@ -80,8 +80,9 @@ def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi
         for name in ("PORT", "SOCKET"):
             environment.pop(name, None)
         environment |= {"SOCKET": str(unix_socket)} if unix_socket else {"PORT": str(port)}
+        uwsgi = Path(sys.executable).with_name("uwsgi")
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("uwsgi"), "--ini", "uwsgi.ini"],
+            [uwsgi, "--ini", "uwsgi.ini", "--binary-path", sys.executable],
             cwd=ROOT,
             env=environment,
             stdout=log.open("wb"),

@@ -152,6 +152,13 @@ def test_a_body_in_chunks_is_refused_not_overlooked(server: Server) -> None:
     assert answer.status_code == 411
 
 
+def test_it_reloads_on_sighup(start_uwsgi: StartUwsgi, tiny_checkpoint: Path) -> None:
+    server = start_uwsgi(tiny_checkpoint)
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.log.read_bytes().count(b"WSGI app 0") == 2, server.process)
+    assert requests.get(f"{server.url}/?prefix=Wren&length=3", timeout=60).ok
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_it_is_told_to(
     start_uwsgi: StartUwsgi, tiny_checkpoint: Path, tmp_path: Path, how: signal.Signals
