@@ -67,7 +67,7 @@ pieces = st.sampled_from(
         "\0",
     ]
 )
-texts = st.text() | st.lists(pieces | st.characters(), max_size=30).map("".join)
+texts = st.text() | st.lists(pieces | st.characters(codec="utf-8"), max_size=30).map("".join)
 
 
 def test_encodes_as_gpt_2_simple_does(vocabulary: Path, reference: ModuleType) -> None:
