@@ -1,29 +1,14 @@
-"""A wiki on this machine that behaves as MediaWiki does, and the real files beside the clone."""
+"""A wiki on this machine that behaves as MediaWiki does."""
 
 import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import settings
-
-# How fast a busy machine is, is no property of the code.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
-
-SHARED_DATA = Path(__file__).parents[2] / "../shared/data"
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    if not SHARED_DATA.is_dir():
-        pytest.skip("../shared/data is not here: no real files to try")
-    return SHARED_DATA
 
 
 class Clock:
