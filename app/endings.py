@@ -9,10 +9,9 @@ import codecs
 import re
 from typing import Literal
 
-End = Literal["sentence", "word", "token"]
+from engine import END_OF_TEXT
 
-DELIMITER = "<|endoftext|>"
-"""What ends a document, where a model writes it as text instead of as its special token."""
+End = Literal["sentence", "word", "token"]
 
 # Full stops, what closes behind them, and a look at the first character of what follows.
 _STOP = re.compile(r"""(?<![.!?…])([.!?…]+)["'”\u2019»)\]}*_]*(?=\s+(\S)|\s*\Z)""")
@@ -79,7 +78,7 @@ class TextStream:
     end says where a text ends that ran out of tokens: after its last sentence, after its last
     whole word, or where it was cut. Without a whole sentence it ends after a word, and without a
     whole word where it was cut: never empty for want of an end. A text that ended by itself, at
-    DELIMITER or at truncate, is whole. Neither of these two is shown, nor are bytes that are no
+    END_OF_TEXT or at truncate, is whole. Neither of these two is shown, nor are bytes that are no
     characters, control characters, and white space that begins a document.
     """
 
@@ -90,14 +89,14 @@ class TextStream:
         self._truncate = truncate
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
         self.stopped = False
-        """Whether DELIMITER or truncate has come: nothing after it counts."""
+        """Whether END_OF_TEXT or truncate has come: nothing after it counts."""
 
     def feed(self, data: bytes) -> str:
         """Takes the next bytes, returns what may be shown now."""
         self._text += _CONTROL.sub("", self._decoder.decode(data))
         if self._start == 0 == self._shown:
             self._text = self._text.lstrip()
-        stops = [(self._text.find(DELIMITER), DELIMITER)]
+        stops = [(self._text.find(END_OF_TEXT), END_OF_TEXT)]
         if self._truncate:
             stops.append((self._text.find(self._truncate, self._start), self._truncate))
         found = [(at + len(stop), at) for at, stop in stops if at >= 0]
@@ -116,7 +115,7 @@ class TextStream:
 
     def finish(self, *, cut: bool) -> str:
         """Returns the rest. cut: the text ran out of tokens and has not ended by itself."""
-        dangling = _beginning(self._text, DELIMITER)
+        dangling = _beginning(self._text, END_OF_TEXT)
         if dangling > 1 and not self.stopped:
             self._text = self._text[: max(self._shown, len(self._text) - dangling)]
         whole = len(self._text)

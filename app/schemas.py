@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.endings import DELIMITER, End
+from app.endings import End
 from app.settings import Settings
+from engine import END_OF_TEXT
 
 FinishReason = Literal["stop", "length"]
 
@@ -65,8 +66,8 @@ class StoryRequest(BaseModel):
     @field_validator("prefix")
     @classmethod
     def _one_document(cls, prefix: str) -> str:
-        if DELIMITER in prefix:
-            raise ValueError(f"must not contain {DELIMITER}")
+        if END_OF_TEXT in prefix:
+            raise ValueError(f"must not contain {END_OF_TEXT}")
         return prefix
 
 

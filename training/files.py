@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from corpus.documents import write_aside
+
 
 def write_text(path: Path, text: str) -> None:
     """Replace path by text; a reader, or a kill in the middle, never meets half a file."""
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(text, encoding="utf-8", newline="\n")
-    aside.replace(path)
+    with write_aside(path) as file:
+        file.write(text)

@@ -15,9 +15,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from engine import END_OF_TEXT
 from training.files import write_text
-
-END_OF_TEXT = "<|endoftext|>"
 
 
 def learn(documents: Iterable[str], n_vocab: int) -> Tokenizer:

@@ -7,16 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.endings import DELIMITER, TextStream, sentence_end, word_end
+from app.endings import TextStream, sentence_end, word_end
+from engine import END_OF_TEXT
 
 # Pieces that meet in every order: ends of sentences, things that look like them, halves of stops.
 PIECES = [
     *(" ", "\n", "\n\n", ".", "!", "?", "...", "…", '"', "'", ")", ",", "-", "<", "<|", "|>"),
     *("Wren", "walks", "Mr", "Dr. Sorrel", "3.14", "12", "I", "J", "é", "雨", "🦦", "a", "B", "b"),
-    *("<|endof", "endoftext", "text|>", DELIMITER, "The", "STOP", "ST", "OP"),
+    *("<|endof", "endoftext", "text|>", END_OF_TEXT, "The", "STOP", "ST", "OP"),
 ]
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
-PREFIXES = TEXTS.filter(lambda text: DELIMITER not in text)
+PREFIXES = TEXTS.filter(lambda text: END_OF_TEXT not in text)
 ENDS = st.sampled_from(["sentence", "word", "token"])
 
 
@@ -105,7 +106,7 @@ def test_pieces_join_to_the_same_text(
 @given(PREFIXES, TEXTS, ENDS, st.booleans())
 def test_the_delimiter_never_shows(prefix: str, text: str, end: str, cut: bool) -> None:
     pieces = stream([bytes([byte]) for byte in text.encode()], cut=cut, prefix=prefix, end=end)
-    assert DELIMITER not in prefix + "".join(pieces)
+    assert END_OF_TEXT not in prefix + "".join(pieces)
 
 
 @given(st.lists(st.binary(max_size=6), max_size=20), ENDS, st.booleans())
@@ -119,7 +120,7 @@ def test_no_broken_characters(data: list[bytes], end: str, cut: bool) -> None:
 
 @given(TEXTS, TEXTS.filter(lambda text: "|" not in text and text.strip()))
 def test_a_text_that_was_cut_ends_before_white_space_or_whole(prefix: str, text: str) -> None:
-    shown = "".join(stream([text.encode()], prefix=prefix.replace(DELIMITER, "")))
+    shown = "".join(stream([text.encode()], prefix=prefix.replace(END_OF_TEXT, "")))
     rest = text[text.index(shown) + len(shown) :]
     assert shown
     assert not shown[-1].isspace()
@@ -141,7 +142,7 @@ def test_without_a_sentence_it_ends_after_a_word_and_never_empty() -> None:
 
 def test_a_text_that_ended_by_itself_is_whole() -> None:
     assert "".join(stream([b" walks. Then she sl \n"], cut=False)) == "walks. Then she sl"
-    assert "".join(stream([b" walks\n", DELIMITER.encode(), b"More."], prefix="W")) == " walks"
+    assert "".join(stream([b" walks\n", END_OF_TEXT.encode(), b"More."], prefix="W")) == " walks"
 
 
 def test_truncate_counts_in_the_continuation_alone() -> None:

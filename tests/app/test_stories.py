@@ -7,10 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.endings import DELIMITER
 from app.schemas import ParameterError, StoryRequest
 from app.stories import Stories
-from engine import Model, Sampling
+from engine import END_OF_TEXT, Model, Sampling
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def write(model: Model, **values: object) -> dict[str, object]:
             "include_prefix": st.booleans(),
             "nsamples": st.integers(1, 3),
         }
-    ).filter(lambda values: DELIMITER not in str(values["prefix"]))
+    ).filter(lambda values: END_OF_TEXT not in str(values["prefix"]))
 )
 def test_pieces_join_to_the_whole_and_replay(model: Model, values: dict[str, object]) -> None:
     whole = write(model, **values)
@@ -49,7 +48,7 @@ def test_pieces_join_to_the_whole_and_replay(model: Model, values: dict[str, obj
     assert isinstance(samples, list)
     assert [sample["text"] for sample in samples] == texts
     for text in texts:
-        assert DELIMITER not in text
+        assert END_OF_TEXT not in text
         if values["include_prefix"]:
             assert text.startswith(str(values["prefix"]).replace("\r\n", "\n"))
 
