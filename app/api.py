@@ -47,13 +47,13 @@ def healthz() -> tuple[dict[str, Any], int]:
         model = current.get()
     except CheckpointError as error:
         return {"status": "unavailable", "model": None, "error": str(error)}, 503
-    running, waiting = model.stats()
+    stats = model.stats()
     return {
         "status": "ok",
         "model": model.identity,
         "error": current.error,
-        "running": running,
-        "waiting": waiting,
+        "running": stats.running,
+        "waiting": stats.waiting,
     }, 200
 
 

@@ -11,13 +11,18 @@ from engine import END_OF_TEXT
 FinishReason = Literal["stop", "length"]
 
 
-Prefix = Annotated[str, Field(description="how the story begins")]
+Prefix = Annotated[
+    str,
+    Field(
+        description="how the story begins; the model sees the end of one that leaves no room for"
+        " the story in its context window"
+    ),
+]
 Length = Annotated[
     int,
     Field(
         ge=1,
-        description="new tokens at most, the prefix not counted; cut to what the context window"
-        " leaves beside the prefix",
+        description="new tokens at most, the prefix not counted",
     ),
 ]
 Samples = Annotated[int, Field(ge=1, description="sample i has the seed (seed + i) mod 2^32")]

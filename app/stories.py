@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterator
 
 from app.endings import TextStream
-from app.schemas import FinishReason, ParameterError, Sample, StoryRequest, StoryResponse
+from app.schemas import FinishReason, Sample, StoryRequest, StoryResponse
 from engine import Model, Sampling
 
 
@@ -12,9 +12,7 @@ class Story:
     """One story being written. Iterate over it once, for its text in pieces; the engine works on
     it from the beginning, and close() ends that early."""
 
-    def __init__(
-        self, model: Model, prompt: list[int], length: int, request: StoryRequest, seed: int
-    ) -> None:
+    def __init__(self, model: Model, prompt: list[int], request: StoryRequest, seed: int) -> None:
         self.seed = seed
         self.tokens = 0
         self.finish_reason: FinishReason = "length"
@@ -24,7 +22,7 @@ class Story:
         sampling = Sampling(
             temperature=request.temperature, top_k=request.top_k, top_p=request.top_p
         )
-        self._generation = model.submit(prompt, length=length, sampling=sampling, seed=seed)
+        self._generation = model.submit(prompt, length=request.length, sampling=sampling, seed=seed)
 
     def __iter__(self) -> Iterator[str]:
         for piece in self._pieces():
@@ -59,24 +57,15 @@ class Story:
 
 
 class Stories:
-    """The samples of one request, written side by side.
-
-    Raises ParameterError if the prefix leaves no room in the context window.
-    """
+    """The samples of one request, written side by side."""
 
     def __init__(self, model: Model, request: StoryRequest) -> None:
         self._model = model
         self._prefix = request.prefix
         prompt = [model.tokenizer.end_of_text, *model.tokenizer.encode(request.prefix)]
-        room = model.hparams.n_ctx - len(prompt)
-        if room < 1:
-            most = model.hparams.n_ctx - 2  # beside end_of_text and one new token
-            raise ParameterError("prefix", f"is {len(prompt) - 1} tokens long, more than {most}")
-        length = min(request.length, room)
         first = secrets.randbelow(2**32) if request.seed is None else request.seed
         self._stories = [
-            Story(model, prompt, length, request, (first + i) % 2**32)
-            for i in range(request.nsamples)
+            Story(model, prompt, request, (first + i) % 2**32) for i in range(request.nsamples)
         ]
 
     def pieces(self) -> Iterator[tuple[int, str]]:

@@ -2,7 +2,7 @@
 
 from engine.checkpoint import Checkpoint, HParams, signature
 from engine.files import CheckpointError
-from engine.model import FinishReason, Generation, Model, Sampling, Weights
+from engine.model import FinishReason, Generation, Model, Sampling, Stats, Weights
 from engine.tokenizer import END_OF_TEXT, Tokenizer
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "HParams",
     "Model",
     "Sampling",
+    "Stats",
     "Tokenizer",
     "Weights",
     "signature",

@@ -26,6 +26,15 @@ class Sampling(Structure):
     ]
 
 
+class Stats(Structure):
+    _fields_ = [
+        ("running", c_int32),
+        ("waiting", c_int32),
+        ("computed", c_int64),
+        ("shared", c_int64),
+    ]
+
+
 def _load() -> ctypes.CDLL:
     path = Path(__file__).with_name("_gpt2" + str(sysconfig.get_config_var("EXT_SUFFIX")))
     if not path.exists():
@@ -46,10 +55,9 @@ def _load() -> ctypes.CDLL:
         "gpt2_model_close": (None, [c_void_p]),
         "gpt2_kernel_name": (c_char_p, [c_void_p]),
         "gpt2_logits": (c_int32, [c_void_p, int32s, c_int32, c_int32, floats]),
-        "gpt2_sample": (c_int32, [c_void_p, floats, POINTER(Sampling), c_uint32, floats]),
-        "gpt2_scheduler_start": (c_void_p, [c_void_p, c_int32, c_int32]),
+        "gpt2_scheduler_start": (c_void_p, [c_void_p, c_int32, c_int32, c_int64]),
         "gpt2_scheduler_stop": (None, [c_void_p]),
-        "gpt2_scheduler_stats": (None, [c_void_p, int32s, int32s]),
+        "gpt2_scheduler_stats": (None, [c_void_p, POINTER(Stats)]),
         "gpt2_submit": (
             c_void_p,
             [c_void_p, int32s, c_int32, c_int32, POINTER(Sampling), c_int32],

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from engine import _native
 from engine._native import lib
@@ -24,6 +24,7 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 _TYPES: dict[Weights, int] = {"f32": 0, "q8_0": 1}
 _POLL_MS = 200  # how long a reader sleeps before it lets Ctrl-C in
+_MAX_LENGTH = 1 << 20  # tokens
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ class Sampling:
     temperature: float = 0.7
     top_k: int = 0
     top_p: float = 0.0
+
+
+class Stats(NamedTuple):
+    """What a model is doing, and has done since it was loaded."""
+
+    running: int
+    """Requests in the batch."""
+    waiting: int
+    computed: int
+    """Tokens that went through the model."""
+    shared: int
+    """Tokens whose keys and values were copied from another text that begins alike."""
 
 
 class Model:
@@ -57,6 +70,7 @@ class Model:
         identity: str,
         threads: int,
         max_batch: int,
+        prefix_cache: int,
     ) -> None:
         self.hparams = hparams
         self.tokenizer = tokenizer
@@ -77,7 +91,7 @@ class Model:
         self._handle = handle
         self.kernel: str = lib.gpt2_kernel_name(handle).decode()
         """"avx512", "avx2" or "portable"; GPT2_KERNEL in the environment forces one."""
-        self._scheduler = lib.gpt2_scheduler_start(handle, threads, max_batch)
+        self._scheduler = lib.gpt2_scheduler_start(handle, threads, max_batch, prefix_cache)
         if not self._scheduler:
             lib.gpt2_model_close(handle)
             raise MemoryError("no memory or threads for the engine")
@@ -93,20 +107,23 @@ class Model:
         weights: Weights = "q8_0",
         threads: int | None = None,
         max_batch: int = 64,
+        prefix_cache: int = 16 << 20,
     ) -> Self:
         """Loads a checkpoint folder in gpt-2-simple's layout.
 
         weights: "q8_0" is small and fast; "f32" computes in floats throughout, the reference.
         threads: default, one for each processor this process may use (8 at most).
         max_batch: how many requests run at once; further ones wait in order.
+        prefix_cache: bytes of keys and values of ended texts that are kept, so that a prompt which
+        begins like one of them, or goes on from it, need not be computed again.
 
         The quantised weights are kept beside the checkpoint as ``*.packed``, a cache that the next
         load only maps; where the folder cannot be written they live in memory. Raises
         CheckpointError where the folder is incomplete or broken, and MemoryError.
         """
         threads = _processors() if threads is None else threads
-        if threads < 1 or max_batch < 1:
-            raise ValueError("threads and max_batch must be at least 1")
+        if threads < 1 or max_batch < 1 or prefix_cache < 0:
+            raise ValueError("threads and max_batch must be at least 1, prefix_cache 0")
         checkpoint = Checkpoint(folder)
         tokenizer = Tokenizer.load(folder)
         if tokenizer.n_vocab != checkpoint.hparams.n_vocab:
@@ -121,6 +138,7 @@ class Model:
             identity=checkpoint.identity,
             threads=threads,
             max_batch=max_batch,
+            prefix_cache=prefix_cache,
         )
 
     def submit(
@@ -134,18 +152,18 @@ class Model:
         """Queues a prompt to be continued by at most `length` tokens; never blocks.
 
         The tokens are a function of the checkpoint, the prompt, the parameters and the seed
-        (0 to 2**32 - 1). Raises ValueError for parameters out of range and for a prompt that is
-        empty, holds unknown tokens or does not fit: len(prompt) + length <= n_ctx.
+        (0 to 2**32 - 1). Of a long prompt the last n_ctx - length tokens count, or the last
+        n_ctx / 2 where that is more. A text that fills the context window goes on: its last
+        n_ctx / 2 tokens begin a new window. Raises ValueError for parameters out of range and for a
+        prompt that is empty or holds unknown tokens.
         """
         self._check_process()
         hp = self.hparams
         if not prompt or not all(0 <= token < hp.n_vocab for token in prompt):
             raise ValueError("the prompt is empty or holds tokens that the model does not know")
-        if length < 1 or len(prompt) + length > hp.n_ctx:
-            raise ValueError(
-                f"{len(prompt)} prompt tokens and {length} new ones do not fit the context "
-                f"window of {hp.n_ctx}"
-            )
+        if not 1 <= length <= _MAX_LENGTH:
+            raise ValueError(f"length is not between 1 and {_MAX_LENGTH:,}")
+        prompt = prompt[-max(hp.n_ctx - length, hp.n_ctx // 2, 1) :]
         if not 0 <= seed < 1 << 32:
             raise ValueError("seed is not between 0 and 2**32 - 1")
         if not (
@@ -189,14 +207,14 @@ class Model:
                 raise MemoryError
         return memoryview(out).cast("B").cast("f", shape=[len(tokens), hp.n_vocab])
 
-    def stats(self) -> tuple[int, int]:
-        """How many requests are running and how many are waiting."""
+    def stats(self) -> Stats:
+        """What is running and waiting, and how much was computed."""
         self._check_process()
-        running, waiting = ctypes.c_int32(), ctypes.c_int32()
+        stats = _native.Stats()
         with self._lock:
             self._check_open()
-            lib.gpt2_scheduler_stats(self._scheduler, ctypes.byref(running), ctypes.byref(waiting))
-        return running.value, waiting.value
+            lib.gpt2_scheduler_stats(self._scheduler, ctypes.byref(stats))
+        return Stats(stats.running, stats.waiting, stats.computed, stats.shared)
 
     def close(self) -> None:
         """Cancels what runs and frees the model."""

@@ -1,6 +1,5 @@
 #include "forward.h"
 
-#include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,14 +20,18 @@ static int64_t values_size(const gpt2_model *m, int32_t capacity) {
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
     kv->capacity = round_up_16(capacity);
-    int64_t head = keys_size(m, kv->capacity) + values_size(m, kv->capacity);
-    kv->data = calloc((size_t)(head * m->hp.n_layer * m->hp.n_head), (size_t)element_size(m));
+    kv->data = calloc(1, (size_t)gpt2_kv_bytes(m, kv));
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
 }
 
 void gpt2_kv_free(gpt2_kv *kv) {
     free(kv->data);
     kv->data = NULL;
+}
+
+int64_t gpt2_kv_bytes(const gpt2_model *m, const gpt2_kv *kv) {
+    return (keys_size(m, kv->capacity) + values_size(m, kv->capacity)) * m->hp.n_layer *
+           m->hp.n_head * element_size(m);
 }
 
 static uint8_t *keys_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer, int32_t head) {
@@ -40,24 +43,34 @@ static uint8_t *values_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer,
     return keys_of(m, kv, layer, head) + keys_size(m, kv->capacity) * element_size(m);
 }
 
+void gpt2_kv_copy(const gpt2_model *m, const gpt2_kv *from, int32_t n, gpt2_kv *to) {
+    size_t keys = (size_t)(keys_size(m, round_up_16(n)) * element_size(m));
+    size_t values = (size_t)(values_size(m, n) * element_size(m));
+    for (int32_t l = 0; l < m->hp.n_layer; l++)
+        for (int32_t h = 0; h < m->hp.n_head; h++) {
+            memcpy(keys_of(m, to, l, h), keys_of(m, from, l, h), keys);
+            memcpy(values_of(m, to, l, h), values_of(m, from, l, h), values);
+        }
+}
+
 int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_rows,
                            int32_t max_logits, gpt2_workspace *ws) {
     size_t rows = (size_t)max_rows, e = (size_t)m->hp.n_embd;
-    size_t blocks = rows * ((4 * e + BLOCK - 1) / BLOCK);
-    *ws = (gpt2_workspace){.m = m, .pool = pool};
+    size_t threads = (size_t)gpt2_pool_threads(pool), inputs = rows + PRIVATE_ROWS * threads;
+    size_t blocks = inputs * ((4 * e + BLOCK - 1) / BLOCK);
+    *ws = (gpt2_workspace){.m = m, .pool = pool, .max_rows = max_rows};
     ws->x = malloc(rows * e * sizeof(float));
-    ws->normed = malloc(rows * e * sizeof(float));
+    ws->normed = malloc(inputs * e * sizeof(float));
     ws->qkv = malloc(rows * 3 * e * sizeof(float));
     ws->mixed = malloc(rows * e * sizeof(float));
     ws->hidden = malloc(rows * 4 * e * sizeof(float));
-    ws->scores =
-        malloc((size_t)gpt2_pool_threads(pool) * (size_t)round_up_16(m->hp.n_ctx) * sizeof(float));
+    ws->scores = malloc(threads * (size_t)round_up_16(m->hp.n_ctx) * sizeof(float));
     ws->logits = malloc((size_t)max_logits * (size_t)m->hp.n_vocab * sizeof(float));
-    ws->q.quant = malloc(blocks * BLOCK);
-    ws->q.scale = malloc(blocks * sizeof(float));
-    ws->q.sum = malloc(blocks * sizeof(int32_t));
+    ws->q.quant = malloc(blocks * BLOCK * sizeof *ws->q.quant);
+    ws->q.scale = malloc(blocks * sizeof *ws->q.scale);
+    ws->q.offset = malloc(blocks * sizeof *ws->q.offset);
     if (ws->x && ws->normed && ws->qkv && ws->mixed && ws->hidden && ws->scores && ws->logits &&
-        ws->q.quant && ws->q.scale && ws->q.sum)
+        ws->q.quant && ws->q.scale && ws->q.offset)
         return GPT2_OK;
     gpt2_workspace_free(ws);
     return GPT2_ENOMEM;
@@ -73,32 +86,68 @@ void gpt2_workspace_free(gpt2_workspace *ws) {
     free(ws->logits);
     free(ws->q.quant);
     free(ws->q.scale);
-    free(ws->q.sum);
+    free(ws->q.offset);
     *ws = (gpt2_workspace){0};
 }
 
-/* y = then(W x + bias) for n rows, output groups shared among the threads. */
-static void linear(gpt2_workspace *ws, int32_t thread, const gpt2_matrix *w, const float *bias,
-                   const float *x, int32_t n, gpt2_epilogue then, float *y) {
-    int32_t begin, end;
-    if (ws->m->type == GPT2_Q8_0) {
-        gpt2_pool_share(ws->pool, thread, n, &begin, &end);
-        for (int32_t r = begin; r < end; r++)
-            ws->m->kernels->quantize(x + (int64_t)r * w->n_in, w->n_in, r, &ws->q);
+/* Which of n rows a thread prepares for the next matrix product, and where the rows go: few are
+ * prepared by every thread for itself, more are shared, and then `ready` waits for the others. */
+typedef struct {
+    int32_t begin, end, at;
+    int shared;
+} preparation;
+
+static preparation prepare(const gpt2_workspace *ws, int32_t thread, int32_t n) {
+    preparation p = {0, n, ws->max_rows + PRIVATE_ROWS * thread, 0};
+    if (n > PRIVATE_ROWS) {
+        p.at = 0;
+        p.shared = 1;
+        gpt2_pool_share(ws->pool, thread, n, &p.begin, &p.end);
     }
-    gpt2_pool_barrier(ws->pool);
+    return p;
+}
+
+static void ready(const gpt2_workspace *ws, const preparation *p) {
+    if (p->shared) gpt2_pool_barrier(ws->pool);
+}
+
+static void quantize(gpt2_workspace *ws, const float *x, int32_t n_in, int32_t row) {
+    if (ws->m->type == GPT2_Q8_0) ws->m->kernels->quantize(x, n_in, row, &ws->q);
+}
+
+/* y = then(W x + bias) for n rows, output groups shared among the threads. `at` is the place of the
+ * first row among the quantised ones. */
+static void linear(gpt2_workspace *ws, int32_t thread, const gpt2_matrix *w, const float *bias,
+                   const float *x, int32_t at, int32_t n, gpt2_epilogue then, float *y) {
+    int32_t begin, end;
     gpt2_pool_share(ws->pool, thread, w->n_groups, &begin, &end);
-    ws->m->kernels->matmul(ws->m, w, bias, x, &ws->q, n, begin, end, then, y, w->n_out);
+    ws->m->kernels->matmul(ws->m, w, bias, x, &ws->q, at, n, begin, end, then, y, w->n_out);
     gpt2_pool_barrier(ws->pool);
 }
 
-static void normalise(gpt2_workspace *ws, int32_t thread, const float *gain, const float *bias,
-                      int32_t n) {
-    int32_t begin, end, e = ws->m->hp.n_embd;
-    gpt2_pool_share(ws->pool, thread, n, &begin, &end);
-    for (int32_t r = begin; r < end; r++)
-        ws->m->kernels->layer_norm(ws->x + (int64_t)r * e, gain, bias, e,
-                                   ws->normed + (int64_t)r * e);
+/* The same after layer normalisation. */
+static void normed_linear(gpt2_workspace *ws, int32_t thread, const float *gain, const float *shift,
+                          const gpt2_matrix *w, const float *bias, int32_t n, gpt2_epilogue then,
+                          float *y) {
+    int64_t e = ws->m->hp.n_embd;
+    preparation p = prepare(ws, thread, n);
+    for (int32_t r = p.begin; r < p.end; r++) {
+        float *normed = ws->normed + (p.at + r) * e;
+        ws->m->kernels->layer_norm(ws->x + r * e, gain, shift, (int32_t)e, normed);
+        quantize(ws, normed, (int32_t)e, p.at + r);
+    }
+    ready(ws, &p);
+    linear(ws, thread, w, bias, ws->normed + p.at * e, p.at, n, then, y);
+}
+
+/* The same added to the residual stream. */
+static void residual_linear(gpt2_workspace *ws, int32_t thread, const float *x,
+                            const gpt2_matrix *w, const float *bias, int32_t n) {
+    preparation p = prepare(ws, thread, n);
+    for (int32_t r = p.begin; r < p.end; r++)
+        quantize(ws, x + (int64_t)r * w->n_in, w->n_in, p.at + r);
+    ready(ws, &p);
+    linear(ws, thread, w, bias, x, p.at, n, ADD, ws->x);
 }
 
 /* Causal self-attention of every row to its sequence's positions up to its own. */
@@ -106,23 +155,23 @@ static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, 
                       int32_t layer) {
     const gpt2_model *m = ws->m;
     int32_t e = m->hp.n_embd, size = head_size(m), heads = m->hp.n_head, begin, end;
-    gpt2_pool_share(ws->pool, thread, n * heads, &begin, &end);
+    gpt2_pool_share(ws->pool, thread, heads * n, &begin, &end);
     for (int32_t i = begin; i < end; i++) {
-        const gpt2_row *row = &rows[i / heads];
-        int32_t h = i % heads;
-        const float *k = ws->qkv + (int64_t)(i / heads) * 3 * e + e + h * size;
-        ws->m->kernels->cache_store(m, k, k + e, row->position, size, keys_of(m, row->kv, layer, h),
-                                    values_of(m, row->kv, layer, h));
+        int32_t h = i / n, r = i % n;
+        const float *k = ws->qkv + (int64_t)r * 3 * e + e + h * size;
+        ws->m->kernels->cache_store(m, k, k + e, rows[r].position, size,
+                                    keys_of(m, rows[r].kv, layer, h),
+                                    values_of(m, rows[r].kv, layer, h));
     }
-    gpt2_pool_barrier(ws->pool); /* rows of one prompt attend to each other */
+    /* Rows of one prompt attend to each other, in the same head. */
+    if (heads % gpt2_pool_threads(ws->pool) != 0) gpt2_pool_barrier(ws->pool);
     float *scores = ws->scores + (int64_t)thread * round_up_16(m->hp.n_ctx);
     for (int32_t i = begin; i < end; i++) {
-        const gpt2_row *row = &rows[i / heads];
-        int32_t h = i % heads;
-        ws->m->kernels->attend(m, ws->qkv + (int64_t)(i / heads) * 3 * e + h * size,
-                               keys_of(m, row->kv, layer, h), values_of(m, row->kv, layer, h),
-                               row->position + 1, size, scores,
-                               ws->mixed + (int64_t)(i / heads) * e + h * size);
+        int32_t h = i / n, r = i % n;
+        ws->m->kernels->attend(m, ws->qkv + (int64_t)r * 3 * e + h * size,
+                               keys_of(m, rows[r].kv, layer, h), values_of(m, rows[r].kv, layer, h),
+                               rows[r].position + 1, size, scores,
+                               ws->mixed + (int64_t)r * e + h * size);
     }
     gpt2_pool_barrier(ws->pool);
 }
@@ -137,70 +186,27 @@ void gpt2_forward(gpt2_workspace *ws, const gpt2_row *rows, int32_t n, int32_t t
         gpt2_embedding(m, rows[r].token, x);
         for (int32_t i = 0; i < e; i++) x[i] += m->wpe[(int64_t)rows[r].position * e + i];
     }
+    gpt2_pool_barrier(ws->pool);
 
     for (int32_t l = 0; l < m->hp.n_layer; l++) {
-        const gpt2_layer *layer = &m->layers[l];
-        normalise(ws, thread, layer->ln_1_g, layer->ln_1_b, n);
-        linear(ws, thread, &layer->c_attn, layer->c_attn_b, ws->normed, n, STORE, ws->qkv);
+        const gpt2_layer *y = &m->layers[l];
+        normed_linear(ws, thread, y->ln_1_g, y->ln_1_b, &y->c_attn, y->c_attn_b, n, STORE, ws->qkv);
         attention(ws, thread, rows, n, l);
-        linear(ws, thread, &layer->attn_proj, layer->attn_proj_b, ws->mixed, n, ADD, ws->x);
-        normalise(ws, thread, layer->ln_2_g, layer->ln_2_b, n);
-        linear(ws, thread, &layer->c_fc, layer->c_fc_b, ws->normed, n, GELU, ws->hidden);
-        linear(ws, thread, &layer->mlp_proj, layer->mlp_proj_b, ws->hidden, n, ADD, ws->x);
+        residual_linear(ws, thread, ws->mixed, &y->attn_proj, y->attn_proj_b, n);
+        normed_linear(ws, thread, y->ln_2_g, y->ln_2_b, &y->c_fc, y->c_fc_b, n, GELU, ws->hidden);
+        residual_linear(ws, thread, ws->hidden, &y->mlp_proj, y->mlp_proj_b, n);
     }
 
-    /* The head, for the rows that are sampled. */
+    /* The head, for the rows that are sampled: each moves to the place of its logits. */
     int32_t sampled = 0;
-    for (int32_t r = 0; r < n; r++) sampled += rows[r].logits >= 0;
-    for (int32_t r = 0; r < n; r++)
-        if (rows[r].logits >= 0 && rows[r].logits % gpt2_pool_threads(ws->pool) == thread)
-            ws->m->kernels->layer_norm(ws->x + (int64_t)r * e, m->ln_f_g, m->ln_f_b, e,
-                                       ws->normed + (int64_t)rows[r].logits * e);
-    gpt2_pool_barrier(ws->pool);
-    linear(ws, thread, &m->wte, NULL, ws->normed, sampled, STORE, ws->logits);
-}
-
-/* ---- All logits of one text, for evaluation ----------------------------------------------- */
-
-enum { EVALUATION_ROWS = 64 };
-
-typedef struct {
-    gpt2_workspace ws;
-    const gpt2_row *rows;
-    int32_t n;
-} evaluation;
-
-static void evaluate(void *argument, int32_t thread) {
-    evaluation *e = argument;
-    gpt2_forward(&e->ws, e->rows, e->n, thread);
-}
-
-int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int32_t n, int32_t n_threads,
-                    float *logits) {
-    evaluation e;
-    gpt2_kv kv;
-    gpt2_row rows[EVALUATION_ROWS];
-    gpt2_pool *pool = gpt2_pool_new(n_threads);
-    if (!pool) return GPT2_ENOMEM;
-    fenv_t callers;
-    fegetenv(&callers);
-    fesetenv(FE_DFL_ENV);
-    int32_t status = gpt2_workspace_new(model, pool, EVALUATION_ROWS, EVALUATION_ROWS, &e.ws);
-    if (status == GPT2_OK) {
-        status = gpt2_kv_new(model, n, &kv);
-        for (int32_t done = 0; status == GPT2_OK && done < n; done += e.n) {
-            e.n = n - done < EVALUATION_ROWS ? n - done : EVALUATION_ROWS;
-            for (int32_t i = 0; i < e.n; i++)
-                rows[i] = (gpt2_row){&kv, tokens[done + i], done + i, i};
-            e.rows = rows;
-            gpt2_pool_run(pool, evaluate, &e);
-            memcpy(logits + (int64_t)done * model->hp.n_vocab, e.ws.logits,
-                   (size_t)e.n * (size_t)model->hp.n_vocab * sizeof(float));
-        }
-        gpt2_kv_free(&kv);
-        gpt2_workspace_free(&e.ws);
+    for (int32_t r = 0; r < n; r++) {
+        if (rows[r].logits < 0) continue;
+        if (thread == 0 && rows[r].logits != r)
+            memcpy(ws->x + (int64_t)rows[r].logits * e, ws->x + (int64_t)r * e,
+                   (size_t)e * sizeof *ws->x);
+        sampled++;
     }
-    fesetenv(&callers);
-    gpt2_pool_free(pool);
-    return status;
+    gpt2_pool_barrier(ws->pool);
+    if (sampled > 0)
+        normed_linear(ws, thread, m->ln_f_g, m->ln_f_b, &m->wte, NULL, sampled, STORE, ws->logits);
 }

@@ -13,6 +13,10 @@ typedef struct {
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv);
 void gpt2_kv_free(gpt2_kv *kv);
+int64_t gpt2_kv_bytes(const gpt2_model *m, const gpt2_kv *kv);
+
+/* Copies the keys and values of the first n positions. */
+void gpt2_kv_copy(const gpt2_model *m, const gpt2_kv *from, int32_t n, gpt2_kv *to);
 
 typedef struct {
     gpt2_kv *kv;
@@ -20,18 +24,23 @@ typedef struct {
     int32_t logits; /* row of the logits to compute into, or -1: nobody samples after this token */
 } gpt2_row;
 
+/* Up to so many rows are normalised and quantised by every thread for itself, which takes less time
+ * than to wait for each other. */
+enum { PRIVATE_ROWS = 2 };
+
 /* Buffers for batches of up to max_rows rows, of which max_logits are sampled. */
 typedef struct {
     const gpt2_model *m;
     gpt2_pool *pool;
+    int32_t max_rows;
     float *x;       /* [rows][n_embd]: the residual stream */
-    float *normed;  /* [rows][n_embd] */
+    float *normed;  /* [rows + PRIVATE_ROWS * threads][n_embd] */
     float *qkv;     /* [rows][3 n_embd] */
     float *mixed;   /* [rows][n_embd]: the heads' outputs side by side */
     float *hidden;  /* [rows][4 n_embd] */
     float *scores;  /* [threads][n_ctx rounded up to 16] */
     float *logits;  /* [max_logits][n_vocab] */
-    gpt2_rows_q8 q; /* the quantised input of the next matrix product */
+    gpt2_rows_q8 q; /* [rows + PRIVATE_ROWS * threads]: the input of the next matrix product */
 } gpt2_workspace;
 
 int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_rows,

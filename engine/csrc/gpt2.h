@@ -84,9 +84,12 @@ typedef struct {
     uint32_t seed;
 } gpt2_sampling;
 
-/* Draws the token number `counter` of a text from its logits [n_vocab]; scratch [2 * n_vocab]. */
+/* Bytes of scratch memory that gpt2_sample() needs, a multiple of 64. */
+GPT2_API int64_t gpt2_sample_scratch(const gpt2_model *model);
+
+/* Draws the token number `counter` of a text from its logits [n_vocab]. scratch: aligned to 8. */
 GPT2_API int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
-                             uint32_t counter, float *scratch);
+                             uint32_t counter, void *scratch);
 
 /* ---- scheduler.c: many requests, one batch ------------------------------------------------ */
 
@@ -102,15 +105,18 @@ typedef enum {
 } gpt2_finish;
 
 /* Starts the thread that advances every live request by one token a step. At most max_batch
- * requests run at once, the others wait in order. NULL when memory or threads cannot be had. */
+ * requests run at once, the others wait in order. Keys and values of requests that ended are kept
+ * for prompts that begin with the same tokens, the latest `kept_bytes` of them. NULL when memory or
+ * threads cannot be had. */
 GPT2_API gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads,
-                                              int32_t max_batch);
+                                              int32_t max_batch, int64_t kept_bytes);
 
 /* Cancels what runs and joins the threads. Requests stay readable until they are released. */
 GPT2_API void gpt2_scheduler_stop(gpt2_scheduler *s);
 
-/* Queues a prompt of n >= 1 tokens to be continued by at most `length` >= 1, n + length <= n_ctx.
- * Never blocks. NULL when memory cannot be had. Every request must be released. */
+/* Queues a prompt of 1 <= n <= n_ctx tokens to be continued by at most `length` >= 1. When the
+ * context window is full, it slides: the last n_ctx / 2 tokens begin a new one. Never blocks. NULL
+ * when memory cannot be had. Every request must be released. */
 GPT2_API gpt2_request *gpt2_submit(gpt2_scheduler *s, const int32_t *prompt, int32_t n,
                                    int32_t length, const gpt2_sampling *how, int32_t stop_token);
 
@@ -126,8 +132,12 @@ GPT2_API void gpt2_cancel(gpt2_request *r);
 /* Cancels and forgets the request; the pointer is dead afterwards. */
 GPT2_API void gpt2_release(gpt2_request *r);
 
-/* How many requests run and wait. */
-GPT2_API void gpt2_scheduler_stats(gpt2_scheduler *s, int32_t *running, int32_t *waiting);
+typedef struct {
+    int32_t running, waiting; /* requests */
+    int64_t computed, shared; /* tokens whose keys and values were computed, and copied */
+} gpt2_stats;
+
+GPT2_API void gpt2_scheduler_stats(gpt2_scheduler *s, gpt2_stats *stats);
 
 /* ---- tokenizer.c: byte-level BPE ---------------------------------------------------------- */
 

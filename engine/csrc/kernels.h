@@ -4,11 +4,13 @@
 
 #include "model.h"
 
+enum { CELLS = 256 }; /* numbers that cell_maxima() takes at a time */
+
 /* Rows of activations, quantised for the int8 matrix product: x ~ scale * quant. */
 typedef struct {
-    int8_t *quant; /* [rows][n_blocks][32] */
-    float *scale;  /* [rows][n_blocks] */
-    int32_t *sum;  /* [rows][n_blocks], of the quants */
+    int16_t *quant;  /* [rows][n_blocks][32], as these kernels read it: 8 or 16 bits each */
+    float *scale;    /* [rows][n_blocks] */
+    int32_t *offset; /* [rows][n_blocks]: -128 times the sum of a block's quants */
 } gpt2_rows_q8;
 
 /* What a matrix product does with its result z = W x + b. */
@@ -18,10 +20,10 @@ struct gpt2_kernels {
     const char *name;
 
     /* y [n][ld_y] of the output rows in groups [g0, g1), from float rows x [n][n_in] or, for
-     * Q8_0, their quantised form. bias [n_out] may be NULL. */
+     * Q8_0, the n quantised rows from `row` on. bias [n_out] may be NULL. */
     void (*matmul)(const gpt2_model *m, const gpt2_matrix *w, const float *bias, const float *x,
-                   const gpt2_rows_q8 *xq, int32_t n, int32_t g0, int32_t g1, gpt2_epilogue then,
-                   float *y, int64_t ld_y);
+                   const gpt2_rows_q8 *xq, int32_t row, int32_t n, int32_t g0, int32_t g1,
+                   gpt2_epilogue then, float *y, int64_t ld_y);
 
     /* Quantises row x [n_in] into row `row` of xq. */
     void (*quantize)(const float *x, int32_t n_in, int32_t row, const gpt2_rows_q8 *xq);
@@ -40,6 +42,10 @@ struct gpt2_kernels {
      * scores: scratch [n rounded up to 16]. */
     void (*attend)(const gpt2_model *m, const float *q, const void *keys, const void *values,
                    int32_t n, int32_t head_size, float *scores, float *out);
+
+    /* The largest number of each cell of x [n]. Cell c holds the 16 numbers at
+     * c / 16 * 256 + c % 16 + 16 j; cells [n / 256, rounded up][16]. */
+    void (*cell_maxima)(const float *x, int32_t n, float *cells);
 
     /* y[i] = exp(x[i] - shift). */
     void (*exp_shifted)(const float *x, int64_t n, float shift, float *y);

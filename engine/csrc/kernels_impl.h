@@ -5,11 +5,16 @@
  * exact; IEEE additions, multiplications, divisions and square roots are correctly rounded, and the
  * build forbids contraction into FMA (-ffp-contract=off). exp is our own.
  *
- * The including file defines W, GPT2_KERNELS_NAME, load_f16() and dot_block().
+ * The including file defines W, GROUPS (how many groups of weights a tile spans), GPT2_KERNELS,
+ * GPT2_KERNELS_NAME, the type `activation` of quants, and
+ *   load_f16(p)           W floats from float16,
+ *   multiply_pairs(a, b)  in each lane, the sum of two products of 16-bit numbers; or OWN_DOT_TILE,
+ *                         dot_tile() and store_quants().
  */
 #include <math.h>
 
 #define VECTORS (GROUP / W) /* vectors that make up 16 lanes */
+enum { MAX_TILE = 8 };      /* groups times rows */
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf splat(float x) { return x - (vf){0}; }
@@ -19,7 +24,6 @@ INLINE void store(float *p, vf x) { *(vf_unaligned *)p = x; }
 INLINE vf choose(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 INLINE vf smaller(vf a, vf b) { return choose(a < b, a, b); } /* b where a is NaN */
 INLINE vf larger(vf a, vf b) { return choose(a > b, a, b); }
-
 /* The sum of 16 lanes, as a tree of halves. */
 INLINE float sum_lanes(const vf *parts) {
     float lane[GROUP];
@@ -58,18 +62,22 @@ INLINE vf vgelu(vf x) {
 
 /* ---- Matrix product ----------------------------------------------------------------------- */
 
-/* Finishes 16 outputs of one row: z += bias, then the epilogue into y. */
-INLINE void finish(vf *z, const float *bias, int32_t lanes, gpt2_epilogue then, float *y) {
-    float result[GROUP], b[GROUP] = {0}, old[GROUP] = {0};
-    if (bias) memcpy(b, bias, (size_t)lanes * 4);
-    if (then == ADD) memcpy(old, y, (size_t)lanes * 4);
-    for (int v = 0; v < VECTORS; v++) {
-        vf out = z[v] + load(b + v * W);
-        if (then == GELU) out = vgelu(out);
-        if (then == ADD) out = load(old + v * W) + out;
-        store(result + v * W, out);
+/* Finishes `lanes` outputs of one row: z += bias, then the epilogue into y. */
+INLINE void finish(const vf *z, const float *bias, int32_t lanes, gpt2_epilogue then, float *y) {
+    float b[GROUP] = {0}, out[GROUP] = {0};
+    float *to = lanes == GROUP ? y : out; /* the last group may be narrower than the vectors */
+    if (lanes < GROUP) {
+        if (bias) memcpy(b, bias, (size_t)lanes * 4);
+        if (then == ADD) memcpy(out, y, (size_t)lanes * 4);
+        bias = b;
     }
-    memcpy(y, result, (size_t)lanes * 4);
+    for (int v = 0; v < VECTORS; v++) {
+        vf sum = bias ? z[v] + load(bias + v * W) : z[v];
+        if (then == GELU) sum = vgelu(sum);
+        if (then == ADD) sum = load(to + v * W) + sum;
+        store(to + v * W, sum);
+    }
+    if (lanes < GROUP) memcpy(y, out, (size_t)lanes * 4);
 }
 
 /* One group of output rows times T rows of activations. T is a constant at every call: the sums
@@ -82,88 +90,165 @@ INLINE void tile_f32(int T, const gpt2_matrix *w, const float *group, const floa
                     splat(x[(int64_t)t * w->n_in + k]) * load(group + (int64_t)k * GROUP + v * W);
 }
 
-INLINE void tile_q8(int T, const gpt2_matrix *w, const uint8_t *group, const gpt2_rows_q8 *x,
-                    int32_t row, vf *z) {
-    const int32_t n_blocks = w->n_blocks;
-    const uint16_t *scales = (const uint16_t *)(const void *)group;
-    const uint8_t *quants = group + (w->group_stride - (int64_t)n_blocks * GROUP * BLOCK);
-    const int8_t *a = x->quant + (int64_t)row * n_blocks * BLOCK;
-    const float *a_scale = x->scale + (int64_t)row * n_blocks;
-    const int32_t *a_sum = x->sum + (int64_t)row * n_blocks;
-    for (int32_t b = 0; b < n_blocks; b++) {
-        vf w_scale[VECTORS];
-        for (int v = 0; v < VECTORS; v++) w_scale[v] = load_f16(scales + b * GROUP + v * W);
+/* One vector of weight rows in each of G groups times T rows of activations: the dot products of
+ * one block. w: [8][16][4] bytes from the first of those rows on; dot [G][T]. */
+INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activation *a,
+                     const int32_t *a_offset, int64_t n_blocks, vi *dot);
+
+#ifndef OWN_DOT_TILE
+/* In 16-bit pairs: first the even bytes of each lane, then the odd ones. */
+INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activation *a,
+                     const int32_t *a_offset, int64_t n_blocks, vi *dot) {
+    for (int i = 0; i < G * T; i++) dot[i] = splat_int(a_offset[i % T * n_blocks]);
+    for (int k = 0; k < BLOCK; k += 4)
+        for (int g = 0; g < G; g++) {
+            vi bytes = *(const vi_unaligned *)(const void *)(w + g * stride + k * GROUP);
+            vi even = bytes & 0x00ff00ff, odd = (vi)((vs)bytes >> 8);
 #pragma GCC unroll 8
-        for (int t = 0; t < T; t++) {
-            int64_t at = (int64_t)t * n_blocks + b;
-            vi dot[VECTORS];
-            dot_block(quants + b * GROUP * BLOCK, a + at * BLOCK, a_sum[at], dot);
-            for (int v = 0; v < VECTORS; v++)
-                z[t * VECTORS + v] +=
-                    __builtin_convertvector(dot[v], vf) * (w_scale[v] * splat(a_scale[at]));
+            for (int t = 0; t < T; t++) {
+                int32_t a02, a13;
+                memcpy(&a02, a + t * n_blocks * BLOCK + k, 4);
+                memcpy(&a13, a + t * n_blocks * BLOCK + k + 2, 4);
+                dot[g * T + t] += multiply_pairs(even, splat_int(a02));
+                dot[g * T + t] += multiply_pairs(odd, splat_int(a13));
+            }
         }
+}
+
+/* In the order in which dot_tile() meets them: of each four, 0 2 1 3. */
+INLINE void store_quants(activation *out, const int32_t *q) {
+    for (int i = 0; i < BLOCK; i += 4) {
+        uint32_t pairs[2] = {((uint32_t)q[i] & 0xffff) | (uint32_t)q[i + 2] << 16,
+                             ((uint32_t)q[i + 1] & 0xffff) | (uint32_t)q[i + 3] << 16};
+        memcpy(out + i, pairs, sizeof pairs);
+    }
+}
+#endif
+
+/* G groups times T rows. The first tile of some groups also fetches the next G, so that memory
+ * streams while the other tiles compute; past the matrix's end that is of no use but no harm. */
+INLINE void tile_q8(int G, int T, int first, const gpt2_matrix *w, const uint8_t *groups,
+                    const gpt2_rows_q8 *x, int32_t row, vf *z) {
+    const int32_t n_blocks = w->n_blocks;
+    const int64_t stride = w->group_stride;
+    const uint8_t *quants = groups + (stride - (int64_t)n_blocks * GROUP * BLOCK);
+    const uint16_t *scales = (const uint16_t *)(const void *)groups;
+    const activation *a = (const activation *)x->quant + (int64_t)row * n_blocks * BLOCK;
+    const float *a_scale = x->scale + (int64_t)row * n_blocks;
+    const int32_t *a_offset = x->offset + (int64_t)row * n_blocks;
+    for (int v = 0; v < VECTORS; v++) {
+        vf sum[MAX_TILE]; /* a variable size would keep it out of the registers */
+        for (int i = 0; i < G * T; i++) sum[i] = (vf){0};
+        for (int32_t b = 0; b < n_blocks; b++) {
+            const uint8_t *block = quants + (int64_t)b * GROUP * BLOCK;
+            vi dot[MAX_TILE];
+            dot_tile(G, T, block + v * W * 4, stride, a + b * BLOCK, a_offset + b, n_blocks, dot);
+            for (int g = 0; g < G; g++) {
+                if (first && v == 0) {
+                    for (int i = 0; i < GROUP * BLOCK; i += 64)
+                        __builtin_prefetch(block + (G + g) * stride + i, 0, 2);
+                    __builtin_prefetch(scales + (G + g) * stride / 2 + b * GROUP, 0, 2);
+                }
+                vf w_scale = load_f16(scales + g * stride / 2 + b * GROUP + v * W);
+#pragma GCC unroll 8
+                for (int t = 0; t < T; t++)
+                    sum[g * T + t] += __builtin_convertvector(dot[g * T + t], vf) *
+                                      (w_scale * splat(a_scale[(int64_t)t * n_blocks + b]));
+            }
+        }
+        for (int i = 0; i < G * T; i++) z[i * VECTORS + v] = sum[i];
     }
 }
 
-/* Tile of T rows starting at `row`; `q8` and T are constants at every call. */
-INLINE void tile(int T, int q8, const gpt2_matrix *w, const float *bias, const float *x,
-                 const gpt2_rows_q8 *xq, int32_t row, int32_t g, gpt2_epilogue then, float *y,
-                 int64_t ld_y) {
-    vf z[8 * VECTORS];
-    for (int i = 0; i < T * VECTORS; i++) z[i] = (vf){0};
-    const uint8_t *group = w->data + g * w->group_stride;
+/* A matrix product's operands: z = W x + bias for rows x, then the epilogue into y. */
+typedef struct {
+    const gpt2_matrix *w;
+    const float *bias;      /* [n_out], or NULL */
+    const float *x;         /* [n][n_in], read for GPT2_F32 */
+    const gpt2_rows_q8 *xq; /* n rows from first_row on, read for GPT2_Q8_0 */
+    int32_t first_row;
+    gpt2_epilogue then;
+    float *y; /* [n][ld_y] */
+    int64_t ld_y;
+} product;
+
+/* G groups from g on times T rows from `row` on; G, T, q8 and first are constants at every call. */
+INLINE void tile(int G, int T, int q8, int first, const product *p, int32_t g, int32_t row) {
+    const gpt2_matrix *w = p->w;
+    vf z[MAX_TILE * VECTORS];
+    for (int i = 0; i < G * T * VECTORS; i++) z[i] = (vf){0};
+    const uint8_t *groups = w->data + g * w->group_stride;
     if (q8)
-        tile_q8(T, w, group, xq, row, z);
+        tile_q8(G, T, first, w, groups, p->xq, p->first_row + row, z);
     else
-        tile_f32(T, w, (const float *)(const void *)group, x + (int64_t)row * w->n_in, z);
-    int32_t lanes = w->n_out - g * GROUP < GROUP ? w->n_out - g * GROUP : GROUP;
-    for (int t = 0; t < T; t++)
-        finish(z + t * VECTORS, bias ? bias + g * GROUP : NULL, lanes, then,
-               y + (row + t) * ld_y + g * GROUP);
+        tile_f32(T, w, (const float *)(const void *)groups, p->x + (int64_t)row * w->n_in, z);
+    for (int i = 0; i < G; i++) {
+        int32_t lanes = w->n_out - (g + i) * GROUP < GROUP ? w->n_out - (g + i) * GROUP : GROUP;
+        for (int t = 0; t < T; t++)
+            finish(z + (i * T + t) * VECTORS, p->bias ? p->bias + (g + i) * GROUP : NULL, lanes,
+                   p->then, p->y + (row + t) * p->ld_y + (g + i) * GROUP);
+    }
+}
+
+/* All n rows, in tiles as large as they come. */
+INLINE void tiles(int G, int q8, const product *p, int32_t g, int32_t n) {
+    int32_t row = 0;
+    if (n >= 4) tile(G, 4, q8, 1, p, g, 0), row = 4;
+    for (; row + 4 <= n; row += 4) tile(G, 4, q8, 0, p, g, row);
+    switch (n - row) {
+        case 3:
+            tile(G, 3, q8, n == 3, p, g, row);
+            break;
+        case 2:
+            tile(G, 2, q8, n == 2, p, g, row);
+            break;
+        case 1:
+            tile(G, 1, q8, n == 1, p, g, row);
+            break;
+    }
 }
 
 static void matmul(const gpt2_model *m, const gpt2_matrix *w, const float *bias, const float *x,
-                   const gpt2_rows_q8 *xq, int32_t n, int32_t g0, int32_t g1, gpt2_epilogue then,
-                   float *y, int64_t ld_y) {
-    for (int32_t g = g0; g < g1; g++) {
-        int32_t row = 0;
-        if (m->type == GPT2_Q8_0) {
-            for (; row + TILE <= n; row += TILE)
-                tile(TILE, 1, w, bias, x, xq, row, g, then, y, ld_y);
-            for (; row < n; row++) tile(1, 1, w, bias, x, xq, row, g, then, y, ld_y);
-        } else {
-            for (; row + 4 <= n; row += 4) tile(4, 0, w, bias, x, xq, row, g, then, y, ld_y);
-            for (; row < n; row++) tile(1, 0, w, bias, x, xq, row, g, then, y, ld_y);
-        }
+                   const gpt2_rows_q8 *xq, int32_t row, int32_t n, int32_t g0, int32_t g1,
+                   gpt2_epilogue then, float *y, int64_t ld_y) {
+    const product p = {w, bias, x, xq, row, then, y, ld_y};
+    int32_t g = g0;
+    if (m->type == GPT2_Q8_0) {
+        for (; g + GROUPS <= g1; g += GROUPS) tiles(GROUPS, 1, &p, g, n);
+        if (GROUPS > 1)
+            for (; g < g1; g++) tiles(1, 1, &p, g, n);
+    } else {
+        for (; g < g1; g++) tiles(1, 0, &p, g, n);
     }
 }
 
 static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_q8 *xq) {
     int32_t n_blocks = (n_in + BLOCK - 1) / BLOCK;
     for (int32_t b = 0; b < n_blocks; b++) {
-        float in[BLOCK] = {0};
-        int32_t n = n_in - b * BLOCK < BLOCK ? n_in - b * BLOCK : BLOCK;
-        memcpy(in, x + b * BLOCK, (size_t)n * 4);
-        /* Magnitudes compare as integers, which needs no care for NaN and vectorises. */
-        int32_t amax_bits = 0;
+        const float *in = x + b * BLOCK;
+        float last[BLOCK] = {0};
+        if (n_in - b * BLOCK < BLOCK) {
+            memcpy(last, in, (size_t)(n_in - b * BLOCK) * 4);
+            in = last;
+        }
+        /* Magnitudes compare as integers too, which compilers vectorise. */
+        int32_t amax_bits = 0, total = 0, lanes[BLOCK];
+        memcpy(lanes, in, sizeof lanes);
         for (int i = 0; i < BLOCK; i++) {
-            int32_t bits = (int32_t)(float_bits(in[i]) & 0x7fffffffu);
+            int32_t bits = lanes[i] & 0x7fffffff;
             amax_bits = bits > amax_bits ? bits : amax_bits;
         }
         float amax = float_of_bits((uint32_t)amax_bits);
         float inverse = amax_bits > 0 ? 127.0f / amax : 0.0f;
-        int8_t *out = xq->quant + ((int64_t)row * n_blocks + b) * BLOCK;
-        int32_t sum = 0;
         for (int i = 0; i < BLOCK; i += W) {
-            vf v = larger(smaller(load(in + i) * splat(inverse), splat(127.0f)), splat(-127.0f));
-            vi q = (vi)(v + splat(12582912.0f)) - splat_int(0x4b400000);
-            for (int j = 0; j < W; j++) {
-                out[i + j] = (int8_t)q[j];
-                sum += q[j];
-            }
+            vf v = load(in + i) * splat(inverse);
+            v = larger(smaller(v, splat(127.0f)), splat(-127.0f));
+            *(vi_unaligned *)(lanes + i) = (vi)(v + splat(12582912.0f)) - 0x4b400000;
         }
+        store_quants((activation *)xq->quant + ((int64_t)row * n_blocks + b) * BLOCK, lanes);
+        for (int i = 0; i < BLOCK; i++) total += lanes[i];
         xq->scale[(int64_t)row * n_blocks + b] = amax / 127.0f;
-        xq->sum[(int64_t)row * n_blocks + b] = sum;
+        xq->offset[(int64_t)row * n_blocks + b] = -128 * total;
     }
 }
 
@@ -291,6 +376,22 @@ static void attend(const gpt2_model *m, const float *q, const void *keys, const 
         attend_typed(0, q, keys, values, n, head_size, scores, out);
 }
 
+static void cell_maxima(const float *x, int32_t n, float *cells) {
+    vf most[VECTORS];
+    for (int32_t i = 0; i < n; i += CELLS, cells += GROUP) {
+        float padded[CELLS];
+        const float *in = x + i;
+        if (n - i < CELLS) {
+            for (int32_t j = 0; j < CELLS; j++) padded[j] = j < n - i ? in[j] : -INFINITY;
+            in = padded;
+        }
+        for (int v = 0; v < VECTORS; v++) most[v] = load(in + v * W);
+        for (int j = GROUP; j < CELLS; j += GROUP)
+            for (int v = 0; v < VECTORS; v++) most[v] = larger(load(in + j + v * W), most[v]);
+        for (int v = 0; v < VECTORS; v++) store(cells + v * W, most[v]);
+    }
+}
+
 static void exp_shifted(const float *x, int64_t n, float shift, float *y) {
     int64_t i = 0;
     for (; i + W <= n; i += W) store(y + i, vexp(load(x + i) - splat(shift)));
@@ -307,5 +408,6 @@ const gpt2_kernels GPT2_KERNELS = {
     .layer_norm = layer_norm,
     .cache_store = cache_store,
     .attend = attend,
+    .cell_maxima = cell_maxima,
     .exp_shifted = exp_shifted,
 };

@@ -1,27 +1,40 @@
 /* Any 64-bit processor: vectors of four, which the compiler maps to SSE2, NEON or scalars. */
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#endif
 
 #include "kernels.h"
 #include "numeric.h"
 
 #define W 4
-#define TILE 4
+#define GROUPS 1
 #define GPT2_KERNELS gpt2_kernels_portable
 #define GPT2_KERNELS_NAME "portable"
 #include "vectors.h"
 
+typedef int16_t activation;
+
+typedef uint16_t half4 __attribute__((vector_size(8)));
+
 static inline vf load_f16(const uint16_t *p) {
-    return (vf){f32_from_f16(p[0]), f32_from_f16(p[1]), f32_from_f16(p[2]), f32_from_f16(p[3])};
+    half4 h;
+    memcpy(&h, p, sizeof h);
+    vi bits = __builtin_convertvector(h, vi);
+    vf x = (vf)((bits & 0x7fff) << 13) * 0x1p112f; /* as in f32_from_f16() */
+    return (vf)((vi)x | (bits & 0x8000) << 16);
 }
 
-/* 16 dot products of one block: dot[row] = sum of (w - 128) * a. */
-static inline void dot_block(const uint8_t *w, const int8_t *a, int32_t a_sum, vi *dot) {
-    int32_t sum[GROUP];
-    for (int row = 0; row < GROUP; row++) sum[row] = -128 * a_sum;
-    for (int k = 0; k < BLOCK; k += 4)
-        for (int row = 0; row < GROUP; row++)
-            for (int i = 0; i < 4; i++) sum[row] += w[k * GROUP + row * 4 + i] * a[k + i];
-    memcpy(dot, sum, sizeof sum);
+static inline vi multiply_pairs(vi a, vi b) {
+#if defined(__SSE2__)
+    return (vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif defined(__wasm_simd128__)
+    return (vi)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
+#else
+    return (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
+#endif
 }
 
 #include "kernels_impl.h"

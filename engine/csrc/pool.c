@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "thread.h"
+
 /* Phases are microseconds apart, so waiting threads spin first; they sleep soon after, because a
  * core that spins while its neighbour needs it makes everybody wait. */
 enum { SPINS = 4000 };

@@ -1,14 +1,17 @@
 /* Continuous batching: one thread advances all live requests together, a token a step. */
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "forward.h"
+#include "thread.h"
 
-/* Prompt tokens that one step takes in at most, so that long prompts stall nobody. */
-enum { PREFILL_ROWS = 64 };
+enum {
+    PREFILL_ROWS = 64,  /* prompt tokens that a step takes in at most, so that nobody stalls */
+    SHARED_TOKENS = 16, /* fewer are computed sooner than looked for */
+    MAX_KEPT = 64       /* caches of ended requests */
+};
 
 struct gpt2_request {
     gpt2_request *next; /* in the queue of those that wait */
@@ -26,8 +29,17 @@ struct gpt2_request {
 
     /* The scheduler thread's own. */
     gpt2_kv kv;
-    int32_t n_done; /* tokens whose keys and values are in the cache */
+    int32_t start;  /* the token at which the context window begins */
+    int32_t n_done; /* tokens of the window that went through the model, or do in this step */
+    int waits;      /* for an older request to compute what both need */
 };
+
+/* The cache of a request that ended, for others that begin with the same tokens. */
+typedef struct {
+    gpt2_kv kv;
+    int32_t *tokens; /* [n] */
+    int32_t n;
+} kept_cache;
 
 struct gpt2_scheduler {
     const gpt2_model *m;
@@ -39,17 +51,22 @@ struct gpt2_scheduler {
     pthread_mutex_t lock;
     pthread_cond_t work;
     gpt2_request *first, *last; /* waiting, in order */
-    int32_t n_waiting, n_live;
+    gpt2_stats stats;
     int stopping;
 
     /* The scheduler thread's own. */
-    gpt2_request **live; /* [max_batch] */
-    gpt2_row *rows;      /* [max_rows] */
+    gpt2_request **live; /* [max_batch], oldest first */
+    int32_t n_live;
+    gpt2_row *rows; /* [max_rows] */
     int32_t n_rows;
     gpt2_request **sampled; /* [max_batch]: the request of each row of logits */
     int32_t *drawn;         /* [max_batch] */
     int32_t n_sampled;
-    float *scratch; /* [threads][2 n_vocab] */
+    uint8_t *scratch;          /* [threads] of gpt2_sample_scratch() */
+    kept_cache kept[MAX_KEPT]; /* oldest first */
+    int32_t n_kept;
+    int64_t kept_bytes, max_kept_bytes;
+    int64_t n_shared; /* tokens that this step copied */
 };
 
 static void drop_reference(gpt2_request *r) {
@@ -67,7 +84,7 @@ static void append(gpt2_scheduler *s, gpt2_request *r) {
     else
         s->first = r;
     s->last = r;
-    s->n_waiting++;
+    s->stats.waiting++;
 }
 
 /* The scheduler's last word on a request. */
@@ -85,63 +102,151 @@ static void end_request(gpt2_request *r, gpt2_finish finish) {
 /* Takes waiting requests into the batch, as many as fit, and lets those go that were cancelled.
  * Blocks while there is nothing to do. 0 ends the thread. */
 static int admit(gpt2_scheduler *s) {
+    gpt2_request *admitted = NULL, **end = &admitted, *cancelled = NULL, *next;
     pthread_mutex_lock(&s->lock);
     while (!s->stopping && s->n_live == 0 && !s->first) pthread_cond_wait(&s->work, &s->lock);
-    int going = !s->stopping;
-    gpt2_request *waiting = s->first, *ended = NULL;
+    int going = !s->stopping, room = s->max_batch - s->n_live;
+    gpt2_request *waiting = s->first;
     s->first = s->last = NULL;
-    s->n_waiting = 0;
-    for (gpt2_request *r = waiting, *next; r; r = next) {
+    s->stats.waiting = 0;
+    for (gpt2_request *r = waiting; r; r = next) {
         next = r->next;
         r->next = NULL;
-        if (going && !atomic_load(&r->cancelled) && s->n_live == s->max_batch) {
-            append(s, r);
-        } else if (going && !atomic_load(&r->cancelled) &&
-                   gpt2_kv_new(s->m, r->n_prompt + r->length, &r->kv) == GPT2_OK) {
-            s->live[s->n_live++] = r;
+        if (!going || atomic_load(&r->cancelled)) {
+            r->next = cancelled;
+            cancelled = r;
+        } else if (room > 0) {
+            room--;
+            *end = r;
+            end = &r->next;
+            s->stats.running++;
         } else {
-            r->next = ended;
-            ended = r;
+            append(s, r);
         }
     }
     pthread_mutex_unlock(&s->lock);
-    for (gpt2_request *r = ended, *next; r; r = next) {
+    for (gpt2_request *r = cancelled; r; r = next) {
         next = r->next;
-        end_request(r, going && !atomic_load(&r->cancelled) ? GPT2_FAILED : GPT2_CANCELLED);
+        end_request(r, GPT2_CANCELLED);
+    }
+    for (gpt2_request *r = admitted; r; r = next) {
+        next = r->next;
+        s->live[s->n_live++] = r;
     }
     return going;
 }
 
+static int32_t known(const gpt2_request *r) { return r->n_prompt + r->n_drawn - r->start; }
+
+/* Forgets the oldest n of the caches that were kept. */
+static void forget(gpt2_scheduler *s, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        s->kept_bytes -= gpt2_kv_bytes(s->m, &s->kept[i].kv);
+        gpt2_kv_free(&s->kept[i].kv);
+        free(s->kept[i].tokens);
+    }
+    s->n_kept -= n;
+    memmove(s->kept, s->kept + n, (size_t)s->n_kept * sizeof *s->kept);
+}
+
+/* Keeps the cache of a request that leaves, if it is of use and there is room for it. */
+static void keep(gpt2_scheduler *s, gpt2_request *r) {
+    int64_t bytes = gpt2_kv_bytes(s->m, &r->kv);
+    if (r->n_done < SHARED_TOKENS || bytes > s->max_kept_bytes) return;
+    int32_t *tokens = malloc((size_t)r->n_done * sizeof *tokens);
+    if (!tokens) return;
+    memcpy(tokens, r->tokens + r->start, (size_t)r->n_done * sizeof *tokens);
+    while (s->kept_bytes + bytes > s->max_kept_bytes || s->n_kept == MAX_KEPT) forget(s, 1);
+    s->kept[s->n_kept++] = (kept_cache){r->kv, tokens, r->n_done};
+    s->kept_bytes += bytes;
+    r->kv.data = NULL;
+}
+
 static void leave(gpt2_scheduler *s, int32_t i, gpt2_finish finish) {
     gpt2_request *r = s->live[i];
-    pthread_mutex_lock(&s->lock);
     s->n_live--;
-    for (int32_t j = i; j < s->n_live; j++) s->live[j] = s->live[j + 1]; /* oldest first */
+    for (int32_t j = i; j < s->n_live; j++) s->live[j] = s->live[j + 1];
+    pthread_mutex_lock(&s->lock);
+    s->stats.running--;
     pthread_mutex_unlock(&s->lock);
+    keep(s, r);
     end_request(r, finish);
 }
 
+/* How many tokens two sequences have in common at their beginning. */
+static int32_t common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b) {
+    int32_t i = 0, n = n_a < n_b ? n_a : n_b;
+    while (i < n && a[i] == b[i]) i++;
+    return i;
+}
+
+/* Copies what was computed for the same tokens to live request i, which has nothing yet: from an
+ * ended request, or an older live one. Such a one may be about to compute more of them: 0 then, and
+ * it pays to wait. */
+static int share(gpt2_scheduler *s, int32_t i) {
+    gpt2_request *r = s->live[i];
+    const int32_t *tokens = r->tokens + r->start;
+    const gpt2_kv *from = NULL;
+    int32_t most = SHARED_TOKENS - 1, n = known(r) - 1; /* the last is computed, for its logits */
+    for (int32_t j = 0; j < s->n_kept; j++) {
+        int32_t c = common(tokens, n, s->kept[j].tokens, s->kept[j].n);
+        if (c > most) {
+            most = c;
+            from = &s->kept[j].kv;
+        }
+    }
+    for (int32_t j = 0; j < i; j++) {
+        const gpt2_request *older = s->live[j];
+        int32_t c = common(tokens, n, older->tokens + older->start, known(older));
+        if (c > most && c >= older->n_done + SHARED_TOKENS) return 0;
+        c = c < older->n_done ? c : older->n_done;
+        if (c > most) {
+            most = c;
+            from = &older->kv;
+        }
+    }
+    if (from) {
+        gpt2_kv_copy(s->m, from, most, &r->kv);
+        r->n_done = most;
+        s->n_shared += most;
+    }
+    return 1;
+}
+
+/* A full context window moves on: its last half begins a new one. */
+static void slide(gpt2_scheduler *s, gpt2_request *r) {
+    int32_t half = s->m->hp.n_ctx / 2;
+    if (known(r) <= s->m->hp.n_ctx) return;
+    r->start += known(r) - (half > 0 ? half : 1);
+    r->n_done = 0;
+}
+
 static void add_row(gpt2_scheduler *s, gpt2_request *r) {
-    int32_t position = r->n_done++, known = r->n_prompt + r->n_drawn;
+    int32_t position = r->n_done++;
     gpt2_row *row = &s->rows[s->n_rows++];
-    *row = (gpt2_row){&r->kv, r->tokens[position], position, -1};
-    if (r->n_done == known) { /* the newest token: draw the next one after it */
+    *row = (gpt2_row){&r->kv, r->tokens[r->start + position], position, -1};
+    if (r->n_done == known(r)) { /* the newest token: draw the next one after it */
         row->logits = s->n_sampled;
         s->sampled[s->n_sampled++] = r;
     }
 }
 
-/* One row for each request that is drawing, and prompt rows in order of arrival. */
+/* One row for each request that is drawing, and others' prompt rows in order of arrival. */
 static void fill_batch(gpt2_scheduler *s) {
-    s->n_rows = s->n_sampled = 0;
     int32_t prefill = PREFILL_ROWS;
+    s->n_rows = s->n_sampled = s->n_shared = 0;
+    for (int32_t i = 0; i < s->n_live; i++) { /* before any row counts as done */
+        slide(s, s->live[i]);
+        s->live[i]->waits = s->live[i]->n_done == 0 && !share(s, i);
+    }
     for (int32_t i = 0; i < s->n_live; i++) {
         gpt2_request *r = s->live[i];
-        if (r->n_drawn > 0) {
+        if (r->waits) continue;
+        if (r->n_done > 0 && r->n_done == known(r) - 1) {
             add_row(s, r);
             continue;
         }
-        for (; prefill > 0 && r->n_done < r->n_prompt; prefill--) add_row(s, r);
+        for (; prefill > 0 && r->n_done < known(r); prefill--) add_row(s, r);
     }
 }
 
@@ -153,7 +258,7 @@ static void step(void *argument, int32_t thread) {
     for (int32_t i = begin; i < end; i++)
         s->drawn[i] = gpt2_sample(s->m, s->ws.logits + (int64_t)i * n_vocab, &s->sampled[i]->how,
                                   (uint32_t)s->sampled[i]->n_drawn,
-                                  s->scratch + (int64_t)thread * 2 * n_vocab);
+                                  s->scratch + thread * gpt2_sample_scratch(s->m));
 }
 
 /* Hands a drawn token to the request's reader; what has ended the request, if anything. */
@@ -166,15 +271,30 @@ static gpt2_finish deliver(gpt2_request *r, int32_t token) {
     return r->n_drawn == r->length ? GPT2_LENGTH : GPT2_RUNNING;
 }
 
+/* Lets those go that were cancelled or find no memory. */
+static void clear(gpt2_scheduler *s) {
+    int32_t n_ctx = s->m->hp.n_ctx;
+    for (int32_t i = s->n_live - 1; i >= 0; i--) {
+        gpt2_request *r = s->live[i];
+        int32_t most = r->length < n_ctx - r->n_prompt ? r->n_prompt + r->length : n_ctx;
+        if (atomic_load(&r->cancelled))
+            leave(s, i, GPT2_CANCELLED);
+        else if (!r->kv.data && gpt2_kv_new(s->m, most, &r->kv) != GPT2_OK)
+            leave(s, i, GPT2_FAILED);
+    }
+}
+
 static void *run(void *argument) {
     gpt2_scheduler *s = argument;
-    for (;;) {
-        for (int32_t i = s->n_live - 1; i >= 0; i--)
-            if (atomic_load(&s->live[i]->cancelled)) leave(s, i, GPT2_CANCELLED);
-        if (!admit(s)) break;
+    while (admit(s)) {
+        clear(s);
         if (s->n_live == 0) continue;
         fill_batch(s);
         gpt2_pool_run(s->pool, step, s);
+        pthread_mutex_lock(&s->lock);
+        s->stats.computed += s->n_rows;
+        s->stats.shared += s->n_shared;
+        pthread_mutex_unlock(&s->lock);
         for (int32_t i = s->n_live - 1, j = s->n_sampled - 1; i >= 0 && j >= 0; i--) {
             if (s->live[i] != s->sampled[j]) continue; /* still reading its prompt */
             gpt2_finish finish = deliver(s->sampled[j], s->drawn[j]);
@@ -189,6 +309,7 @@ static void *run(void *argument) {
 /* ---- The owner's side --------------------------------------------------------------------- */
 
 static void free_scheduler(gpt2_scheduler *s) {
+    forget(s, s->n_kept);
     gpt2_workspace_free(&s->ws);
     if (s->pool) gpt2_pool_free(s->pool);
     pthread_cond_destroy(&s->work);
@@ -201,13 +322,14 @@ static void free_scheduler(gpt2_scheduler *s) {
     free(s);
 }
 
-gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads,
-                                     int32_t max_batch) {
+gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads, int32_t max_batch,
+                                     int64_t kept_bytes) {
     gpt2_scheduler *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     size_t batch = (size_t)max_batch;
     s->m = model;
     s->max_batch = max_batch;
+    s->max_kept_bytes = kept_bytes;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     s->live = calloc(batch, sizeof *s->live);
@@ -216,8 +338,8 @@ gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads,
     s->drawn = calloc(batch, sizeof *s->drawn);
     s->pool = gpt2_pool_new(n_threads);
     if (s->pool)
-        s->scratch = calloc((size_t)gpt2_pool_threads(s->pool) * 2 * (size_t)model->hp.n_vocab,
-                            sizeof *s->scratch);
+        s->scratch =
+            malloc((size_t)gpt2_pool_threads(s->pool) * (size_t)gpt2_sample_scratch(model));
     if (!s->live || !s->rows || !s->sampled || !s->drawn || !s->scratch ||
         gpt2_workspace_new(model, s->pool, max_batch + PREFILL_ROWS, max_batch, &s->ws) !=
             GPT2_OK ||
@@ -288,9 +410,8 @@ void gpt2_release(gpt2_request *r) {
     drop_reference(r);
 }
 
-void gpt2_scheduler_stats(gpt2_scheduler *s, int32_t *running, int32_t *waiting) {
+void gpt2_scheduler_stats(gpt2_scheduler *s, gpt2_stats *stats) {
     pthread_mutex_lock(&s->lock);
-    *running = s->n_live;
-    *waiting = s->n_waiting;
+    *stats = s->stats;
     pthread_mutex_unlock(&s->lock);
 }

@@ -2,4 +2,6 @@
 typedef float vf __attribute__((vector_size(W * 4)));
 typedef int32_t vi __attribute__((vector_size(W * 4)));
 typedef uint32_t vu __attribute__((vector_size(W * 4)));
+typedef uint16_t vs __attribute__((vector_size(W * 4)));
 typedef float vf_unaligned __attribute__((vector_size(W * 4), aligned(4), may_alias));
+typedef int32_t vi_unaligned __attribute__((vector_size(W * 4), aligned(4), may_alias));

@@ -62,7 +62,7 @@ static void *read_all(void *argument) {
 
 static uint32_t generate(const gpt2_model *model, int32_t n_vocab, int32_t n_threads) {
     enum { N = 12 };
-    gpt2_scheduler *s = gpt2_scheduler_start(model, n_threads, 5);
+    gpt2_scheduler *s = gpt2_scheduler_start(model, n_threads, 5, 1 << 17);
     require(s != NULL, "start");
     reader readers[N] = {0};
     pthread_t threads[N];
