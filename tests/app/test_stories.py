@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.schemas import ParameterError, StoryRequest
+from app.schemas import StoryRequest
 from app.stories import Stories
 from engine import END_OF_TEXT, Model, Sampling
 
