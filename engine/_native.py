@@ -68,6 +68,9 @@ def _load() -> ctypes.CDLL:
         "gpt2_tokenizer_new": (c_void_p, [int32s, int32s, int32s, int32s, c_int32]),
         "gpt2_tokenizer_free": (None, [c_void_p]),
         "gpt2_encode": (c_int64, [c_void_p, c_char_p, c_int64, int32s]),
+        "gpt2_ggml_to_f32": (c_int32, [c_int32, c_void_p, c_int64, c_void_p]),
+        "gpt2_ggml_from_f32": (c_int32, [c_int32, c_void_p, c_int64, c_void_p]),
+        "gpt2_transpose": (None, [c_void_p, c_int32, c_int32, c_void_p]),
         "gpt2_crc32c": (c_uint32, [c_uint32, c_void_p, c_int64]),
     }
     for name, (result, arguments) in signatures.items():

@@ -14,6 +14,7 @@ import ctypes
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 from engine._native import lib
 from engine.bundle import DT_FLOAT, Entry, masked_crc32c, read_index
 from engine.files import CheckpointError, read_bytes, read_json, read_text, refuse_lfs_pointer
+from engine.tokenizer import Vocabulary
 
 _VOCABULARY = ("hparams.json", "encoder.json", "vocab.bpe")
 
@@ -46,6 +48,8 @@ class Checkpoint:
         self.folder = Path(folder)
         self.prefix = newest_prefix(self.folder)
         """Path of the newest model without its extensions: ``checkpoint/run1/model-20``."""
+        self.caches = "*"
+        """Pattern for the names, without extensions, of caches of this model and earlier ones."""
         index = self.prefix.with_name(self.prefix.name + ".index")
         self._data = _data_file(self.prefix)
         entries = read_index(index)
@@ -59,6 +63,16 @@ class Checkpoint:
             digest.update(hashlib.sha256(read_bytes(path)).digest())
         self.identity = digest.hexdigest()[:16]
         """16 hex digits, of the content: the index holds the checksum of every tensor."""
+
+    def read_vocabulary(self) -> Vocabulary:
+        """Raises CheckpointError where it is broken or another model's."""
+        vocabulary = Vocabulary.load(self.folder)
+        if len(vocabulary.ids) != self.hparams.n_vocab:
+            raise CheckpointError(
+                f"{self.folder}/encoder.json has {len(vocabulary.ids):,} tokens, the model "
+                f"{self.hparams.n_vocab:,}: do the files belong together?"
+            )
+        return vocabulary
 
     def read_tensors(self) -> Iterator[bytearray]:
         """The float32 tensors in the order of `tensors`, one at a time, checksums verified."""
@@ -176,25 +190,26 @@ def newest_prefix(folder: Path) -> Path:
     )
 
 
-def signature(folder: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], ...]:
+def signature(path: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], ...]:
     """What tells, without reading a weight, that the checkpoint has changed: a few stat() calls.
 
-    Name, size, mtime in ns and inode of each file that makes up the current model. A broken
-    folder has a signature too.
+    Name, size, mtime in ns and inode of the file, or of each file of the folder that makes up the
+    current model. A broken folder has a signature too.
     """
-    folder = Path(folder)
+    path = Path(path)
     try:
-        prefix = newest_prefix(folder)
+        prefix = newest_prefix(path)
         model = [prefix.name + ".index", _data_file(prefix).name]
     except CheckpointError:
         model = []
     stats = []
-    for name in ("checkpoint", *_VOCABULARY, *model):
+    for name in ("", "checkpoint", *_VOCABULARY, *model):
         try:
-            s = (folder / name).stat()
+            s = (path / name).stat()
         except OSError:
             continue
-        stats.append((name, s.st_size, s.st_mtime_ns, s.st_ino))
+        if not stat.S_ISDIR(s.st_mode):
+            stats.append((name, s.st_size, s.st_mtime_ns, s.st_ino))
     return tuple(stats)
 
 

@@ -1,7 +1,13 @@
-"""The small files of a checkpoint folder, and the error that says what is wrong with one."""
+"""The small files of a checkpoint folder, the error that says what is wrong with one, and writing
+a file whole or not at all."""
 
 import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 class CheckpointError(Exception):
@@ -50,3 +56,20 @@ def refuse_lfs_pointer(path: Path, head: bytes) -> None:
             f"{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it "
             "was cloned, then copy the folder again"
         )
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file that takes `path`'s name only once it is written to its end and on the disk.
+
+    So nobody ever reads or maps half a file. Raises OSError.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import ctypes
 import mmap
 import os
-import secrets
 import threading
 import weakref
 from collections import deque
@@ -15,8 +14,9 @@ from typing import Literal, NamedTuple, Self
 
 from engine import _native
 from engine._native import lib
-from engine.checkpoint import Checkpoint, HParams
-from engine.files import CheckpointError
+from engine.checkpoint import HParams
+from engine.files import CheckpointError, write_aside
+from engine.source import Source, open_source
 from engine.tokenizer import Tokenizer
 
 Weights = Literal["q8_0", "f32"]
@@ -102,14 +102,14 @@ class Model:
     @classmethod
     def load(
         cls,
-        folder: str | os.PathLike[str],
+        path: str | os.PathLike[str],
         *,
         weights: Weights = "q8_0",
         threads: int | None = None,
         max_batch: int = 64,
         prefix_cache: int = 16 << 20,
     ) -> Self:
-        """Loads a checkpoint folder in gpt-2-simple's layout.
+        """Loads a checkpoint folder in gpt-2-simple's layout, or a GGUF file.
 
         weights: "q8_0" is small and fast; "f32" computes in floats throughout, the reference.
         threads: default, one for each processor this process may use (8 at most).
@@ -119,23 +119,18 @@ class Model:
 
         The quantised weights are kept beside the checkpoint as ``*.packed``, a cache that the next
         load only maps; where the folder cannot be written they live in memory. Raises
-        CheckpointError where the folder is incomplete or broken, and MemoryError.
+        CheckpointError where the checkpoint is incomplete or broken, and MemoryError.
         """
         threads = _processors() if threads is None else threads
         if threads < 1 or max_batch < 1 or prefix_cache < 0:
             raise ValueError("threads and max_batch must be at least 1, prefix_cache 0")
-        checkpoint = Checkpoint(folder)
-        tokenizer = Tokenizer.load(folder)
-        if tokenizer.n_vocab != checkpoint.hparams.n_vocab:
-            raise CheckpointError(
-                f"{folder}/encoder.json has {tokenizer.n_vocab:,} tokens, the model "
-                f"{checkpoint.hparams.n_vocab:,}: do the files belong together?"
-            )
+        source = open_source(path)
+        tokenizer = Tokenizer(source.read_vocabulary())
         return cls(
-            _packed(checkpoint, weights),
-            hparams=checkpoint.hparams,
+            _packed(source, weights),
+            hparams=source.hparams,
             tokenizer=tokenizer,
-            identity=checkpoint.identity,
+            identity=source.identity,
             threads=threads,
             max_batch=max_batch,
             prefix_cache=prefix_cache,
@@ -314,16 +309,15 @@ def _processors() -> int:
     return min(available, 8)
 
 
-def _packed(checkpoint: Checkpoint, weights: Weights) -> mmap.mmap:
+def _packed(source: Source, weights: Weights) -> mmap.mmap:
     """The weights in kernel layout: the cache file, mapped, or memory where none can be kept."""
-    hp = _native.HParams(*vars(checkpoint.hparams).values())
+    hp = _native.HParams(*vars(source.hparams).values())
     size = lib.gpt2_packed_size(ctypes.byref(hp), _TYPES[weights])
     if size == 0:
-        raise CheckpointError(f"{checkpoint.folder}/hparams.json: no GPT-2 has this shape")
+        raise CheckpointError(f"{source.prefix}: no GPT-2 has the shape {source.hparams}")
     header = ctypes.create_string_buffer(64)
     lib.gpt2_pack_header(ctypes.byref(hp), _TYPES[weights], header)
-    name = f"{checkpoint.prefix.name}.{checkpoint.identity}.{weights}.packed"
-    path = checkpoint.folder / name
+    path = source.prefix.with_name(f"{source.prefix.name}.{source.identity}.{weights}.packed")
     with suppress(OSError):
         return _map(path, size, header.raw)
     try:
@@ -331,14 +325,15 @@ def _packed(checkpoint: Checkpoint, weights: Weights) -> mmap.mmap:
     except OSError as error:
         raise MemoryError(f"{size:,} bytes for the weights") from error
     out = (ctypes.c_char * size).from_buffer(packed)
-    for i, tensor in enumerate(checkpoint.read_tensors()):
-        source = (ctypes.c_char * len(tensor)).from_buffer(tensor)
-        lib.gpt2_pack_tensor(ctypes.byref(hp), _TYPES[weights], i, source, out)
+    for i, tensor in enumerate(source.read_tensors()):
+        floats = (ctypes.c_char * len(tensor)).from_buffer(tensor)
+        lib.gpt2_pack_tensor(ctypes.byref(hp), _TYPES[weights], i, floats, out)
     packed[:64] = header.raw
     with suppress(OSError):
-        _keep(packed, path)
+        with write_aside(path) as file:
+            file.write(packed)
         mapped = _map(path, size, header.raw)
-        for stale in checkpoint.folder.glob(f"*.{weights}.packed"):
+        for stale in path.parent.glob(f"{source.caches}.{weights}.packed"):
             if stale != path:
                 stale.unlink(missing_ok=True)
         return mapped
@@ -354,16 +349,3 @@ def _map(path: Path, size: int, header: bytes) -> mmap.mmap:
             if mapped[:64] == header:
                 return mapped
     raise OSError(f"{path} is not what it should be")
-
-
-def _keep(packed: mmap.mmap, path: Path) -> None:
-    """Writes aside and renames, so that nobody ever maps a half-written file."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with aside.open("wb") as file:
-            file.write(packed)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import os
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from engine._native import lib
 from engine.files import CheckpointError, read_json, read_text
@@ -19,41 +20,70 @@ def bytes_to_unicode() -> dict[int, str]:
     return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
 
 
+class Vocabulary(NamedTuple):
+    """What a tokenizer is made of; its strings show bytes as `bytes_to_unicode` does."""
+
+    source: str
+    """Where it is from, for messages."""
+    ids: dict[str, int]
+    """Token -> id."""
+    merges: list[tuple[str, str]]
+    """The pairs that are joined, the first ones first."""
+    special: frozenset[str]
+    """Tokens that need no merges to make them."""
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "Vocabulary":
+        """Reads ``encoder.json`` and ``vocab.bpe`` of a checkpoint or model folder.
+
+        Raises CheckpointError when a file is missing or not what its name says.
+        """
+        ids = read_json(Path(folder) / "encoder.json")
+        if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
+            raise CheckpointError(f"{folder}/encoder.json: not a table of tokens and ids")
+        try:
+            lines = read_text(Path(folder) / "vocab.bpe").split("\n")[1:-1]
+            merges = [(left, right) for left, right in (line.split() for line in lines)]
+        except ValueError:
+            raise CheckpointError(f"{folder}/vocab.bpe: a line is not a pair of tokens") from None
+        special = frozenset(t for t in ids if t.startswith("<|") and t.endswith("|>"))
+        return cls(str(folder), ids, merges, special)
+
+
 class Tokenizer:
     """Text to tokens and back, identical to gpt-2-simple's encoder.
 
     Use `Tokenizer.load`. Safe to use from many threads.
     """
 
-    def __init__(self, vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> None:
-        """vocabulary: token string (bytes as `bytes_to_unicode` shows them) -> id; merges: the
-        pairs of ``vocab.bpe`` in order. Raises CheckpointError where they do not fit together."""
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """Raises CheckpointError where tokens and merges do not fit together."""
+        where, ids, merges, special = vocabulary
         to_character = bytes_to_unicode()
         to_byte = {character: byte for byte, character in to_character.items()}
-        self.n_vocab = len(vocabulary)
-        if sorted(vocabulary.values()) != list(range(self.n_vocab)):
-            raise CheckpointError(f"encoder.json: ids are not 0 to {self.n_vocab - 1}")
+        self.n_vocab = len(ids)
+        if sorted(ids.values()) != list(range(self.n_vocab)):
+            raise CheckpointError(f"{where}: ids are not 0 to {self.n_vocab - 1}")
         try:
-            byte_ids = [vocabulary[to_character[byte]] for byte in range(256)]
+            byte_ids = [ids[to_character[byte]] for byte in range(256)]
         except KeyError as error:
-            raise CheckpointError(f"encoder.json: no token for the byte {error}") from None
+            raise CheckpointError(f"{where}: no token for the byte {error}") from None
         known = set(to_byte)
         triples = []
         for left, right in merges:
-            if left not in known or right not in known or left + right not in vocabulary:
-                raise CheckpointError(f"vocab.bpe: merge {left!r} {right!r} does not fit")
+            if left not in known or right not in known or left + right not in ids:
+                raise CheckpointError(f"{where}: the merge {left!r} {right!r} does not fit")
             known.add(left + right)
-            triples.append((vocabulary[left], vocabulary[right], vocabulary[left + right]))
-        for token in vocabulary:
-            special = token.startswith("<|") and token.endswith("|>")
-            if token not in known and not special:
-                raise CheckpointError(f"vocab.bpe: no merge makes {token!r}: was it cut short?")
-        if END_OF_TEXT not in vocabulary:
-            raise CheckpointError(f"encoder.json: no token {END_OF_TEXT}")
-        self.end_of_text = vocabulary[END_OF_TEXT]
+            triples.append((ids[left], ids[right], ids[left + right]))
+        for token in ids:
+            if token not in known and token not in special:
+                raise CheckpointError(f"{where}: no merge makes {token!r}: was it cut short?")
+        if END_OF_TEXT not in ids:
+            raise CheckpointError(f"{where}: no token {END_OF_TEXT}")
+        self.end_of_text = ids[END_OF_TEXT]
         """Id of the special token that delimits documents."""
         self._bytes = [b""] * self.n_vocab
-        for token, i in vocabulary.items():
+        for token, i in ids.items():
             try:
                 self._bytes[i] = bytes(to_byte[character] for character in token)
             except KeyError:  # a special token outside the alphabet
@@ -70,19 +100,8 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Tokenizer":
-        """Reads ``encoder.json`` and ``vocab.bpe`` of a checkpoint or model folder.
-
-        Raises CheckpointError when a file is missing or not what its name says.
-        """
-        vocabulary = read_json(Path(folder) / "encoder.json")
-        if not isinstance(vocabulary, dict) or not all(type(i) is int for i in vocabulary.values()):
-            raise CheckpointError(f"{folder}/encoder.json: not a table of tokens and ids")
-        try:
-            lines = read_text(Path(folder) / "vocab.bpe").split("\n")[1:-1]
-            merges = [(left, right) for left, right in (line.split() for line in lines)]
-        except ValueError:
-            raise CheckpointError(f"{folder}/vocab.bpe: a line is not a pair of tokens") from None
-        return cls(vocabulary, merges)
+        """The tokenizer of a checkpoint or model folder. Raises CheckpointError."""
+        return cls(Vocabulary.load(folder))
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text; a literal ``<|endoftext|>`` is ordinary text here.

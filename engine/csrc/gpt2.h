@@ -154,6 +154,23 @@ GPT2_API void gpt2_tokenizer_free(gpt2_tokenizer *t);
  * Returns the number of tokens, or GPT2_ENOMEM. Safe from many threads at once. */
 GPT2_API int64_t gpt2_encode(const gpt2_tokenizer *t, const uint8_t *text, int64_t n, int32_t *out);
 
+/* ---- ggml_types.c: GGUF's tensors ---------------------------------------------------------- */
+
+/* ggml_type of ggml/include/ggml.h. n is a multiple of the type's block: 1 for floats, 32 for Q4_0
+ * and Q8_0, 256 for Q6_K. Rows are whole blocks, so a tensor converts as one long row. */
+enum { GGML_F32 = 0, GGML_F16 = 1, GGML_Q4_0 = 2, GGML_Q8_0 = 8, GGML_Q6_K = 14, GGML_BF16 = 30 };
+
+/* The n values of a tensor of any of these types as floats. GPT2_EFORMAT for another type. */
+GPT2_API int32_t gpt2_ggml_to_f32(int32_t type, const uint8_t *in, int64_t n, float *out);
+
+/* n floats as F32, F16 or Q8_0, the last with the very quants and scales that a GPT2_Q8_0 model
+ * computes with. GPT2_EFORMAT for another type. */
+GPT2_API int32_t gpt2_ggml_from_f32(int32_t type, const float *in, int64_t n, uint8_t *out);
+
+/* in [rows][columns] -> out [columns][rows]: a checkpoint's conv1d weights are [n_in][n_out],
+ * GGUF's are [n_out][n_in]. */
+GPT2_API void gpt2_transpose(const float *in, int32_t rows, int32_t columns, float *out);
+
 /* ---- crc32c.c ----------------------------------------------------------------------------- */
 
 /* CRC-32C (Castagnoli, RFC 3720 appendix B.4) of n bytes, continuing from `crc` (0 to begin). */

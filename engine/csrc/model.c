@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "numeric.h"
+#include "q8_0.h"
 
 enum { HEADER = 64, ALIGN = 64, FORMAT_VERSION = 1 };
 
@@ -59,24 +60,11 @@ static const float *walk_vector(walk *w, int64_t n) {
     return found;
 }
 
-/* Quantises one block of a row as GGUF's reference does: scale = max|x| / 127 kept as float16,
- * quants rounded half away from zero. x: BLOCK values, `stride` floats apart. */
-static void quantize_block(const float *x, int64_t stride, int32_t n, uint16_t *scale,
-                           uint8_t *quant) {
-    float amax = 0;
-    for (int i = 0; i < n; i++) {
-        float a = x[i * stride] < 0 ? -x[i * stride] : x[i * stride];
-        amax = a > amax ? a : amax;
-    }
-    float d = amax / 127;
-    *scale = f16_from_f32(d);
-    float inverse = *scale ? 1 / d : 0;
-    for (int i = 0; i < BLOCK; i++) {
-        float v = i < n ? x[i * stride] * inverse : 0;
-        int q = (int)v;
-        q += v - (float)q >= 0.5f ? 1 : v - (float)q <= -0.5f ? -1 : 0;
-        quant[i / 4 * GROUP * 4 + i % 4] = (uint8_t)((q > 127 ? 127 : q < -127 ? -127 : q) + 128);
-    }
+/* Quantises one block of a row into its lane of the group. */
+static void pack_block(const float *x, int64_t stride, int32_t n, uint16_t *scale, uint8_t *lane) {
+    int8_t quant[BLOCK];
+    quantize_q8_0(x, stride, n, scale, quant);
+    for (int i = 0; i < BLOCK; i++) lane[i / 4 * GROUP * 4 + i % 4] = (uint8_t)(quant[i] + 128);
 }
 
 /* Element (row, k) of the source stands at x[row * row_stride + k * k_stride]. */
@@ -95,9 +83,9 @@ static void pack_matrix(const gpt2_matrix *m, gpt2_type type, const float *x, in
         }
         for (int32_t b = 0; b < m->n_blocks; b++) {
             int32_t n = m->n_in - b * BLOCK < BLOCK ? m->n_in - b * BLOCK : BLOCK;
-            quantize_block(source + b * BLOCK * k_stride, k_stride, row < m->n_out ? n : 0,
-                           (uint16_t *)(void *)group + b * GROUP + lane,
-                           group + scales + b * GROUP * BLOCK + lane * 4);
+            pack_block(source + b * BLOCK * k_stride, k_stride, row < m->n_out ? n : 0,
+                       (uint16_t *)(void *)group + b * GROUP + lane,
+                       group + scales + b * GROUP * BLOCK + lane * 4);
         }
     }
 }

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Write a model in the formats of other programs: GGUF for llama.cpp, a folder for transformers."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from engine import CheckpointError, open_source, write_gguf, write_huggingface
+
+EXAMPLES = """\
+examples:
+  python export_model.py checkpoint/run1 --to gguf
+      checkpoint/run1-q8_0.gguf, a byte a weight, for llama.cpp, Ollama, LM Studio, and for
+      CHECKPOINT=checkpoint/run1-q8_0.gguf make run
+  python export_model.py checkpoint/run1 --to gguf --type f16 --out ~/models/episodes.gguf
+      more exact and twice as large; llama-quantize makes smaller ones of it
+  python export_model.py checkpoint/run1 --to hf
+      the folder checkpoint/run1-hf, for transformers' from_pretrained()
+  python export_model.py someones-gpt2.gguf --to hf
+      a GGUF file is read as a checkpoint is
+
+A file takes its name only when it is complete; one that was there is replaced.
+"""
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint folder or a GGUF file")
+    add("--to", choices=("gguf", "hf"), required=True)
+    add("--type", choices=("q8_0", "f16", "f32"), help="of a GGUF file's weights; default q8_0")
+    add("--out", type=Path, metavar="PATH", help="default: beside CHECKPOINT, see the examples")
+    args = parser.parse_args(arguments)
+    if args.to == "hf" and args.type not in (None, "f32"):
+        parser.error("--type: with --to hf the weights are f32")
+    args.type = args.type or "q8_0"
+    if args.out is None:
+        stem = args.checkpoint.resolve().name.removesuffix(".gguf")
+        name = f"{stem}-{args.type}.gguf" if args.to == "gguf" else f"{stem}-hf"
+        args.out = args.checkpoint.resolve().with_name(name)
+    return args
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = _parse(arguments)
+    try:
+        source = open_source(args.checkpoint)
+        progress = partial(tqdm, total=4 + 12 * source.hparams.n_layer, unit="tensor")
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        if args.to == "gguf":
+            write_gguf(source, args.out, args.type, progress=progress)
+        else:
+            write_huggingface(source, args.out, progress=progress)
+    except CheckpointError as error:
+        print(f"export_model.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"export_model.py: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. No file was changed.", file=sys.stderr)
+        return 130
+    print(args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

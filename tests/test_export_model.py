@@ -1,0 +1,125 @@
+"""export_model.py as its users run it: formats, names, mistakes, Ctrl-C."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import GgufModel, Model
+from tests.conftest import ROOT
+
+RUN1 = ROOT / "checkpoint" / "run1"
+
+
+def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "export_model.py"), *map(str, arguments)]
+    result = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "Traceback" not in result.stderr
+    return result
+
+
+@pytest.fixture
+def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+    """Where checkpoint/run1 is."""
+    ignore = shutil.ignore_patterns("*.packed")
+    shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint" / "run1", ignore=ignore)
+    return tmp_path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_help_has_examples(tmp_path: Path) -> None:
+    result = run(tmp_path, "--help")
+    assert result.returncode == 0
+    assert "export_model.py checkpoint/run1 --to gguf" in result.stdout
+
+
+@pytest.mark.parametrize("way", ["checkpoint/run1", "checkpoint/run1/", "checkpoint/../checkpoint/run1"])
+def test_names_are_those_of_the_checkpoint(folder: Path, way: str) -> None:
+    result = run(folder, way, "--to", "gguf")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("checkpoint/run1-q8_0.gguf\n")
+    assert "28/28" in result.stderr  # the progress bar
+    assert run(folder, way, "--to", "gguf", "--type", "f16").returncode == 0
+    assert run(folder, way, "--to", "hf").returncode == 0
+    assert names(folder / "checkpoint") == {"run1", "run1-q8_0.gguf", "run1-f16.gguf", "run1-hf"}
+    assert "model.safetensors" in names(folder / "checkpoint" / "run1-hf")
+    assert names(folder) == {"checkpoint"}
+
+
+def test_in_the_checkpoints_own_folder(folder: Path) -> None:
+    assert run(folder / "checkpoint" / "run1", ".", "--to", "gguf").returncode == 0
+    assert (folder / "checkpoint" / "run1-q8_0.gguf").exists()
+
+
+def test_from_gguf_to_gguf_and_back(folder: Path) -> None:
+    new = folder / "new" / "a.gguf"
+    assert run(folder, "checkpoint/run1", "--to", "gguf", "--type", "f32", "--out", new).returncode == 0
+    exact = Model.load(folder / "checkpoint" / "run1", weights="f32").logits([1, 2, 3])
+    assert Model.load(new, weights="f32").logits([1, 2, 3]) == exact
+    assert run(folder, "new/a.gguf", "--to", "gguf").returncode == 0
+    assert GgufModel(folder / "new" / "a-q8_0.gguf").hparams.n_embd == 48
+    assert run(folder, new, "--to", "gguf", "--type", "f16", "--out", new).returncode == 0
+    assert Model.load(new, weights="f32").logits([1, 2, 3]) != exact
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "--to", "gguf"], "nothing is not a folder: no checkpoint there"),
+        (["nothing.gguf", "--to", "hf"], "nothing.gguf is missing"),
+        (["checkpoint", "--to", "gguf"], "checkpoint holds no model"),
+        (["text.txt", "--to", "hf"], "text.txt is not a GGUF file"),
+        (["checkpoint/run1", "--to", "gguf", "--out", "checkpoint"], "checkpoint: Is a directory"),
+        (["checkpoint/run1", "--to", "gguf", "--out", "text.txt/a.gguf"], "text.txt: "),
+        (["checkpoint/run1", "--to", "hf", "--out", "text.txt"], "text.txt: File exists"),
+        (["checkpoint/run1", "--to", "gguf", "--out", "/proc/a.gguf"], "/proc/"),
+        (["checkpoint/run1", "--to", "gguf", "--out", "x" * 250 + ".gguf"], "File name too long"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(folder: Path, arguments: list[str], message: str) -> None:
+    (folder / "text.txt").write_text("Once upon a time")
+    before = names(folder), names(folder / "checkpoint")
+    result = run(folder, *arguments)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("export_model.py: ")
+    assert message in last
+    assert (names(folder), names(folder / "checkpoint")) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["checkpoint/run1"], ["checkpoint/run1", "--to", "onnx"], ["a", "--to", "hf", "--type", "q8_0"]],
+)
+def test_wrong_arguments(folder: Path, arguments: list[str]) -> None:
+    result = run(folder, *arguments)
+    assert result.returncode == 2
+    assert "usage: export_model.py" in result.stderr
+
+
+def test_a_damaged_checkpoint_leaves_nothing(folder: Path) -> None:
+    data = folder / "checkpoint" / "run1" / "model-3.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 1  # in the last tensor
+    data.write_bytes(content)
+    for way in ("gguf", "hf"):
+        result = run(folder, "checkpoint/run1", "--to", way)
+        assert result.returncode == 1
+        assert "is damaged or half-written" in result.stderr
+    assert names(folder / "checkpoint") == {"run1"}
+
+
+@pytest.mark.parametrize("way", ["gguf", "hf"])
+def test_ctrl_c_leaves_nothing(folder: Path, way: str) -> None:
+    """Stopped in the middle: the data file is a pipe that nobody fills."""
+    fifo = folder / "pipe"
+    os.mkfifo(fifo)
