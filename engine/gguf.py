@@ -89,12 +89,13 @@ def read_header(file: BinaryIO) -> Header:
 
     Raises CheckpointError when the file is not GGUF, cut short or damaged, and OSError.
     """
-    data = file.read(_MAX_HEADER)
+    size = os.fstat(file.fileno()).st_size
+    data = file.read(min(size, _MAX_HEADER))
     refuse_lfs_pointer(Path(file.name), data)
     if data[:4] != b"GGUF":
         raise CheckpointError(f"{file.name} is {'not a GGUF file' if data else 'empty'}")
     try:
-        return _Reader(data, os.fstat(file.fileno()).st_size).header()
+        return _Reader(data, size).header()
     except _Malformed as error:
         raise CheckpointError(f"{file.name} cannot be used: {error}") from None
 

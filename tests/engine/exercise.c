@@ -121,9 +121,35 @@ static uint32_t tokenize(void) {
     return sum;
 }
 
+/* Floats through each of GGUF's types that are written, and any bytes as each that is read. */
+static uint32_t convert(void) {
+    static const int32_t types[] = {GGML_F32, GGML_F16, GGML_BF16, GGML_Q8_0, GGML_Q4_0, GGML_Q6_K};
+    enum { N = 512 };
+    float values[N], back[N];
+    uint8_t stored[N * sizeof(float)];
+    uint32_t sum = 0;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        for (int j = 0; j < N; j++) values[j] = (float)(next_random() % 2001) / 1000 - 1;
+        for (size_t j = 0; j < sizeof stored; j++) stored[j] = (uint8_t)next_random();
+        int written = types[i] == GGML_F32 || types[i] == GGML_F16 || types[i] == GGML_Q8_0;
+        require(
+            gpt2_ggml_from_f32(types[i], values, N, stored) == (written ? GPT2_OK : GPT2_EFORMAT),
+            "written");
+        require(gpt2_ggml_to_f32(types[i], stored, N, back) == GPT2_OK, "read");
+        gpt2_transpose(back, 7, 73, values);
+        for (int j = 0; j < 7 * 73; j++) {
+            uint32_t bits;
+            memcpy(&bits, values + j, sizeof bits);
+            /* Which NaN an operation makes depends on the processor. */
+            sum = sum * 31 + ((bits & 0x7fffffff) > 0x7f800000 ? 0 : bits);
+        }
+    }
+    return sum;
+}
+
 int main(void) {
     gpt2_hparams hp = {.n_vocab = 75, .n_ctx = 128, .n_embd = 40, .n_head = 5, .n_layer = 2};
-    uint32_t sum = tokenize();
+    uint32_t sum = tokenize() * 17 + convert();
     for (int32_t type = GPT2_F32; type <= GPT2_Q8_0; type++) {
         uint8_t *packed;
         gpt2_model *model = random_model(&hp, type, &packed);
