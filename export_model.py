@@ -52,7 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         source = open_source(args.checkpoint)
         progress = partial(tqdm, total=4 + 12 * source.hparams.n_layer, unit="tensor")
-        args.out.parent.mkdir(parents=True, exist_ok=True)
         if args.to == "gguf":
             write_gguf(source, args.out, args.type, progress=progress)
         else:
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"export_model.py: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"export_model.py: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"export_model.py: {args.out}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. No file was changed.", file=sys.stderr)

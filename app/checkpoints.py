@@ -10,15 +10,15 @@ _logger = logging.getLogger(__name__)
 
 
 class CurrentModel:
-    """The newest good model of a checkpoint folder.
+    """The newest good model of a checkpoint folder, or of a GGUF file.
 
     A request keeps the model it was given, while the next ones may get a newer one.
     """
 
-    def __init__(self, folder: Path, *, threads: int | None, max_batch: int) -> None:
+    def __init__(self, path: Path, *, threads: int | None, max_batch: int) -> None:
         self.error: str | None = None
-        """Why the folder's present content is not served; None if it is."""
-        self._folder = folder
+        """Why its present content is not served; None if it is."""
+        self._path = path
         self._threads = threads
         self._max_batch = max_batch
         self._model: Model | None = None
@@ -31,28 +31,28 @@ class CurrentModel:
         The first request to find a new checkpoint loads it, and others are served by the old one
         meanwhile. Raises CheckpointError where there has been no good one yet.
         """
-        if signature(self._folder) != self._tried:
+        if signature(self._path) != self._tried:
             self._update()
         if self._model is None:
-            raise CheckpointError(self.error or f"{self._folder} is being loaded")
+            raise CheckpointError(self.error or f"{self._path} is being loaded")
         return self._model
 
     def _update(self) -> None:
         if not self._loading.acquire(blocking=self._model is None):
             return
         try:
-            found = signature(self._folder)
+            found = signature(self._path)
             if found == self._tried:
                 return  # another request has loaded it meanwhile
             try:
                 self._model = Model.load(
-                    self._folder, threads=self._threads, max_batch=self._max_batch
+                    self._path, threads=self._threads, max_batch=self._max_batch
                 )
                 self.error = None
-                _logger.info("serving %s, model %s", self._folder, self._model.identity)
+                _logger.info("serving %s, model %s", self._path, self._model.identity)
             except (CheckpointError, OSError, MemoryError) as error:
                 self.error = str(error) or type(error).__name__
-                _logger.error("cannot load %s: %s", self._folder, self.error)
+                _logger.error("cannot load %s: %s", self._path, self.error)
             self._tried = found
         finally:
             self._loading.release()

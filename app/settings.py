@@ -36,7 +36,7 @@ class Settings(BaseModel):
 
     # The model
     checkpoint: Path = Field(
-        Path("checkpoint/run1"), description="a gpt-2-simple checkpoint folder"
+        Path("checkpoint/run1"), description="a gpt-2-simple checkpoint folder, or a GGUF file"
     )
     threads: PositiveInt | None = Field(None, description="of the engine; unset: one a core")
     max_batch: PositiveInt = Field(64, description="stories written at once; more wait their turn")

@@ -201,7 +201,7 @@ class GgufModel:
         output = left.pop(_OUTPUT, None)
         parts = [self._find(*_renamed(name, shape), left) for name, shape in tensors(self.hparams)]
         if left:
-            names = ", ".join(sorted(left)[:3])
+            names = ", ".join(map(repr, sorted(left)[:3]))
             raise self._refuse(f"it has tensors that no GPT-2 has: {names}"[:200])
         embedding = stored[_EMBEDDING]
         if output and (output.type, output.shape) != (embedding.type, embedding.shape):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.checkpoints import CurrentModel
-from engine import CheckpointError, Model
+from engine import Checkpoint, CheckpointError, Model, write_gguf
 
 
 @pytest.fixture
@@ -62,6 +62,22 @@ def test_a_broken_checkpoint_never_replaces_a_good_one(
 
     (folder / name).write_bytes(content)
     assert models.get().identity == good.identity
+    assert models.error is None
+
+
+def test_a_gguf_file_is_served_and_replaced(
+    folder: Path, other_checkpoint: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.gguf"
+    write_gguf(Checkpoint(folder), path, "q8_0")
+    models = current(path)
+    old = models.get()
+    assert models.get() is old
+    path.write_bytes(path.read_bytes()[:-1])  # a copy that is not complete
+    assert models.get() is old
+    assert models.error and "cut short" in models.error
+    write_gguf(Checkpoint(other_checkpoint), path, "q8_0")
+    assert models.get().identity != old.identity
     assert models.error is None
 
 

@@ -25,6 +25,7 @@ from engine import (
     GgufType,
     Model,
     Sampling,
+    Tokenizer,
     signature,
     write_gguf,
 )
@@ -418,7 +419,7 @@ def set_weight(name: str, value: float) -> Callable[[Foreign], None]:
         (change(endianess=gguf.GGUFEndian.BIG), "its numbers are big-endian"),
         (change(numbers={"gpt2.feed_forward_length": 96}), "feed_forward_length is 96, not 192"),
         (change(numbers={"gpt2.block_count": 3}), "no tensor blk.2.attn_norm.weight"),
-        (change(numbers={"gpt2.block_count": 1}), "tensors that no GPT-2 has: blk.1."),
+        (change(numbers={"gpt2.block_count": 1}), "tensors that no GPT-2 has: 'blk.1."),
         (change(numbers={"gpt2.block_count": 0}), "block_count is 0, not a sensible number"),
         (change(numbers={"gpt2.block_count": 2**32 - 1}), "not a sensible number"),
         (change(numbers={"gpt2.attention.head_count": 5}), "no GPT-2 has the shape"),
@@ -438,7 +439,7 @@ def set_weight(name: str, value: float) -> Callable[[Foreign], None]:
         (change(arrays={"tokenizer.ggml.merges": ["t h e"]}), "merge 't' 'h e' does not fit"),
         (lambda foreign: foreign.arrays["tokenizer.ggml.merges"].pop(), "no merge makes"),
         (drop("weights", "blk.1.ffn_up.bias"), "no tensor blk.1.ffn_up.bias"),
-        (change(weights={"rope.weight": np.ones(9, np.float32)}), "no GPT-2 has: rope.weight"),
+        (change(weights={"rope.weight": np.ones(9, np.float32)}), "no GPT-2 has: 'rope.weight"),
         (change(weights={"output.weight": np.ones((2, 2), np.float32)}), "output.weight is not"),
         (set_weight("blk.0.ffn_up.weight", np.nan), "model/h0/mlp/c_fc/w holds NaN or infinity"),
         (set_weight("output_norm.bias", np.inf), "model/ln_f/b holds NaN or infinity"),
@@ -461,7 +462,9 @@ def read_all(path: Path) -> int:
     """Reads all that there is of a model; returns the most memory that took, in bytes."""
     tracemalloc.start()
     try:
-        for _ in GgufModel(path).read_tensors():
+        model = GgufModel(path)
+        Tokenizer(model.read_vocabulary())
+        for _ in model.read_tensors():
             pass
     finally:
         peak = tracemalloc.get_traced_memory()[1]
