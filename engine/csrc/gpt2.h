@@ -163,8 +163,8 @@ enum { GGML_F32 = 0, GGML_F16 = 1, GGML_Q4_0 = 2, GGML_Q8_0 = 8, GGML_Q6_K = 14,
 /* The n values of a tensor of any of these types as floats. GPT2_EFORMAT for another type. */
 GPT2_API int32_t gpt2_ggml_to_f32(int32_t type, const uint8_t *in, int64_t n, float *out);
 
-/* n floats as F32, F16 or Q8_0, the last with the very quants and scales that a GPT2_Q8_0 model
- * computes with. GPT2_EFORMAT for another type. */
+/* n finite floats as F32, F16 or Q8_0, the last with the very quants and scales that a GPT2_Q8_0
+ * model computes with. GPT2_EFORMAT for another type. */
 GPT2_API int32_t gpt2_ggml_from_f32(int32_t type, const float *in, int64_t n, uint8_t *out);
 
 /* in [rows][columns] -> out [columns][rows]: a checkpoint's conv1d weights are [n_in][n_out],

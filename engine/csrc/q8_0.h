@@ -5,23 +5,25 @@
 #include "model.h"
 #include "numeric.h"
 
-/* x: n <= BLOCK values, `stride` floats apart; those up to BLOCK count as zeros. Scale = max|x| /
- * 127 kept as float16; quant [BLOCK], rounded half away from zero. */
+/* x: n <= BLOCK finite values, `stride` floats apart; those up to BLOCK count as zeros. Scale =
+ * max|x| / 127 kept as float16; quant [BLOCK], rounded half away from zero. */
 static inline void quantize_q8_0(const float *x, int64_t stride, int32_t n, uint16_t *scale,
                                  int8_t *quant) {
-    float amax = 0;
-    for (int i = 0; i < n; i++) {
-        float a = x[i * stride] < 0 ? -x[i * stride] : x[i * stride];
-        amax = a > amax ? a : amax;
+    float in[BLOCK] = {0};
+    for (int i = 0; i < n; i++) in[i] = x[i * stride];
+    int32_t amax_bits = 0; /* magnitudes compare as integers, which vectorises */
+    for (int i = 0; i < BLOCK; i++) {
+        int32_t bits = (int32_t)(float_bits(in[i]) & 0x7fffffffu);
+        amax_bits = bits > amax_bits ? bits : amax_bits;
     }
-    float d = amax / 127;
+    float d = float_of_bits((uint32_t)amax_bits) / 127;
     *scale = f16_from_f32(d);
     float inverse = *scale ? 1 / d : 0;
     for (int i = 0; i < BLOCK; i++) {
-        float v = i < n ? x[i * stride] * inverse : 0;
-        int q = (int)v;
-        q += v - (float)q >= 0.5f ? 1 : v - (float)q <= -0.5f ? -1 : 0;
-        quant[i] = (int8_t)(q > 127 ? 127 : q < -127 ? -127 : q);
+        float v = in[i] * inverse; /* at most 127 and a rounding error */
+        int32_t q = (int32_t)v;
+        float rest = v - (float)q;
+        quant[i] = (int8_t)(q + (rest >= 0.5f) - (rest <= -0.5f));
     }
 }
 
