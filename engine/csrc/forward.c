@@ -20,7 +20,7 @@ static int64_t values_size(const gpt2_model *m, int32_t capacity) {
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
     kv->capacity = round_up_16(capacity);
-    kv->data = calloc(1, (size_t)gpt2_kv_bytes(m, kv));
+    kv->data = malloc((size_t)gpt2_kv_bytes(m, kv));
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
 }
 
@@ -64,7 +64,8 @@ int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_row
     ws->qkv = malloc(rows * 3 * e * sizeof(float));
     ws->mixed = malloc(rows * e * sizeof(float));
     ws->hidden = malloc(rows * 4 * e * sizeof(float));
-    ws->scores = malloc(threads * (size_t)round_up_16(m->hp.n_ctx) * sizeof(float));
+    ws->scores =
+        malloc(threads * ATTENTION_ROWS * (size_t)round_up_16(m->hp.n_ctx) * sizeof(float));
     ws->logits = malloc((size_t)max_logits * (size_t)m->hp.n_vocab * sizeof(float));
     ws->q.quant = malloc(blocks * BLOCK * sizeof *ws->q.quant);
     ws->q.scale = malloc(blocks * sizeof *ws->q.scale);
@@ -150,28 +151,55 @@ static void residual_linear(gpt2_workspace *ws, int32_t thread, const float *x,
     linear(ws, thread, w, bias, x, p.at, n, ADD, ws->x);
 }
 
-/* Causal self-attention of every row to its sequence's positions up to its own. */
+/* Keys and values of row r and head h into the cache. */
+static void store(const gpt2_workspace *ws, const gpt2_row *rows, int32_t r, int32_t layer,
+                  int32_t h) {
+    const gpt2_model *m = ws->m;
+    int32_t e = m->hp.n_embd, size = head_size(m);
+    const float *k = ws->qkv + (int64_t)r * 3 * e + e + h * size;
+    m->kernels->cache_store(m, k, k + e, rows[r].position, size, keys_of(m, rows[r].kv, layer, h),
+                            values_of(m, rows[r].kv, layer, h));
+}
+
+/* Fetches the cache of row r and head h. Caches of a large batch come from memory in pieces too
+ * short for the processor to see where they go. */
+static void fetch(const gpt2_model *m, const gpt2_row *row, int32_t layer, int32_t h) {
+    int64_t keys = keys_size(m, round_up_16(row->position + 1)) * element_size(m);
+    int64_t values = values_size(m, row->position + 1) * element_size(m);
+    for (int64_t i = 0; i < keys; i += 64)
+        __builtin_prefetch(keys_of(m, row->kv, layer, h) + i, 0, 2);
+    for (int64_t i = 0; i < values; i += 64)
+        __builtin_prefetch(values_of(m, row->kv, layer, h) + i, 0, 2);
+}
+
+/* Causal self-attention of every row to its sequence's positions up to its own. Threads share the
+ * heads, and within a head the rows: where a thread has whole heads, it waits for nobody. */
 static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, int32_t n,
                       int32_t layer) {
     const gpt2_model *m = ws->m;
     int32_t e = m->hp.n_embd, size = head_size(m), heads = m->hp.n_head, begin, end;
+    int whole_heads = heads % gpt2_pool_threads(ws->pool) == 0;
+    int64_t ld_scores = round_up_16(m->hp.n_ctx);
+    float *scores = ws->scores + thread * ATTENTION_ROWS * ld_scores;
     gpt2_pool_share(ws->pool, thread, heads * n, &begin, &end);
-    for (int32_t i = begin; i < end; i++) {
-        int32_t h = i / n, r = i % n;
-        const float *k = ws->qkv + (int64_t)r * 3 * e + e + h * size;
-        ws->m->kernels->cache_store(m, k, k + e, rows[r].position, size,
-                                    keys_of(m, rows[r].kv, layer, h),
-                                    values_of(m, rows[r].kv, layer, h));
+    if (!whole_heads) {
+        for (int32_t i = begin; i < end; i++) store(ws, rows, i % n, layer, i / n);
+        gpt2_pool_barrier(ws->pool);
     }
-    /* Rows of one prompt attend to each other, in the same head. */
-    if (heads % gpt2_pool_threads(ws->pool) != 0) gpt2_pool_barrier(ws->pool);
-    float *scores = ws->scores + (int64_t)thread * round_up_16(m->hp.n_ctx);
-    for (int32_t i = begin; i < end; i++) {
+    for (int32_t i = begin, run; i < end; i += run) {
         int32_t h = i / n, r = i % n;
-        ws->m->kernels->attend(m, ws->qkv + (int64_t)r * 3 * e + h * size,
-                               keys_of(m, rows[r].kv, layer, h), values_of(m, rows[r].kv, layer, h),
-                               rows[r].position + 1, size, scores,
-                               ws->mixed + (int64_t)r * e + h * size);
+        run = 1; /* rows of one sequence, in order of position */
+        while (run < ATTENTION_ROWS && i + run < end && r + run < n &&
+               rows[r + run].kv == rows[r].kv)
+            run++;
+        if (i + run < end && rows[(r + run) % n].kv != rows[r].kv)
+            fetch(m, &rows[(r + run) % n], layer, (i + run) / n);
+        if (whole_heads)
+            for (int32_t j = 0; j < run; j++) store(ws, rows, r + j, layer, h);
+        m->kernels->attend(m, ws->qkv + (int64_t)r * 3 * e + h * size, 3 * e, run,
+                           keys_of(m, rows[r].kv, layer, h), values_of(m, rows[r].kv, layer, h),
+                           rows[r].position + 1, size, scores, ld_scores,
+                           ws->mixed + (int64_t)r * e + h * size, e);
     }
     gpt2_pool_barrier(ws->pool);
 }

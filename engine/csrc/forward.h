@@ -38,7 +38,7 @@ typedef struct {
     float *qkv;     /* [rows][3 n_embd] */
     float *mixed;   /* [rows][n_embd]: the heads' outputs side by side */
     float *hidden;  /* [rows][4 n_embd] */
-    float *scores;  /* [threads][n_ctx rounded up to 16] */
+    float *scores;  /* [threads][ATTENTION_ROWS][n_ctx rounded up to 16] */
     float *logits;  /* [max_logits][n_vocab] */
     gpt2_rows_q8 q; /* [rows + PRIVATE_ROWS * threads]: the input of the next matrix product */
 } gpt2_workspace;

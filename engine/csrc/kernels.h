@@ -4,7 +4,10 @@
 
 #include "model.h"
 
-enum { CELLS = 256 }; /* numbers that cell_maxima() takes at a time */
+enum {
+    CELLS = 256,       /* numbers that cell_maxima() takes at a time */
+    ATTENTION_ROWS = 4 /* queries that attend() takes at a time */
+};
 
 /* Rows of activations, quantised for the int8 matrix product: x ~ scale * quant. */
 typedef struct {
@@ -38,10 +41,12 @@ struct gpt2_kernels {
     void (*cache_store)(const gpt2_model *m, const float *k, const float *v, int32_t position,
                         int32_t head_size, void *keys, void *values);
 
-    /* One head's attention of query q [head_size] to n positions: out [head_size].
-     * scores: scratch [n rounded up to 16]. */
-    void (*attend)(const gpt2_model *m, const float *q, const void *keys, const void *values,
-                   int32_t n, int32_t head_size, float *scores, float *out);
+    /* One head's attention of queries q [n_queries][ld_q], 1 to ATTENTION_ROWS of them one position
+     * after the other, to the positions up to their own, n for the first: out [n_queries][ld_out].
+     * scores: scratch [ATTENTION_ROWS][ld_scores], ld_scores the positions rounded up to 16. */
+    void (*attend)(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_queries,
+                   const void *keys, const void *values, int32_t n, int32_t head_size,
+                   float *scores, int64_t ld_scores, float *out, int64_t ld_out);
 
     /* The largest number of each cell of x [n]. Cell c holds the 16 numbers at
      * c / 16 * 256 + c % 16 + 16 j; cells [n / 256, rounded up][16]. */

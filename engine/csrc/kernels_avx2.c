@@ -23,6 +23,10 @@ static inline __attribute__((always_inline)) vf load_f16(const uint16_t *p) {
     return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+static inline __attribute__((always_inline)) void store_f16(uint16_t *p, vf x) {
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
+}
+
 /* Not VPMADDUBSW, which saturates. */
 static inline __attribute__((always_inline)) vi multiply_pairs(vi a, vi b) {
     return (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);

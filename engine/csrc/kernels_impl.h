@@ -8,6 +8,7 @@
  * The including file defines W, GROUPS (how many groups of weights a tile spans), GPT2_KERNELS,
  * GPT2_KERNELS_NAME, the type `activation` of quants, and
  *   load_f16(p)           W floats from float16,
+ *   store_f16(p, x)       W floats to float16, rounded to nearest, ties to even,
  *   multiply_pairs(a, b)  in each lane, the sum of two products of 16-bit numbers; or OWN_DOT_TILE,
  *                         dot_tile() and store_quants().
  */
@@ -275,34 +276,36 @@ static void layer_norm(const float *x, const float *gain, const float *bias, int
     for (int32_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse * gain[i] + bias[i];
 }
 
-/* float16 bits of W floats, as f16_from_f32() rounds. */
-INLINE vi to_f16(vf x) {
-    vi bits = (vi)x & 0x7fffffff, sign = (vi)((vu)(vi)x >> 16) & 0x8000;
-    vi normal = (bits + (int32_t)0xc8000fffu + (bits >> 13 & 1)) >> 13 & 0x7fff;
-    vi small = (vi)((vf)bits + splat(0.5f)) - 0x3f000000;
-    vi large = bits >= 0x477ff000, tiny = bits < 0x38800000;
-    return sign | (large & 0x7bff) | (tiny & small) | (~(large | tiny) & normal);
+/* One head's vector into the cache, its elements `step` apart and padded to `n_pad` with zeros. */
+INLINE void store_cache(int q8, const float *x, int32_t n, int32_t n_pad, int64_t step, void *cache,
+                        int64_t at) {
+    for (int32_t d = 0; d < n_pad; d += W) {
+        float part[W] = {0};
+        uint16_t half[W];
+        memcpy(part, x + d, (size_t)(n - d < W ? (n > d ? n - d : 0) : W) * 4);
+        if (q8) { /* float16 without infinities */
+            vf v = larger(smaller(load(part), splat(65504.0f)), splat(-65504.0f));
+            store_f16(half, v);
+        }
+        for (int i = 0; i < W && d + i < n_pad; i++) {
+            if (q8)
+                ((uint16_t *)cache)[at + (d + i) * step] = half[i];
+            else
+                ((float *)cache)[at + (d + i) * step] = part[i];
+        }
+    }
 }
 
 static void cache_store(const gpt2_model *m, const float *k, const float *v, int32_t position,
                         int32_t head_size, void *keys, void *values) {
     int64_t key_at = (int64_t)(position / GROUP) * head_size * GROUP + position % GROUP;
     int32_t head_pad = (head_size + GROUP - 1) / GROUP * GROUP;
-    int64_t value_at = (int64_t)position * head_pad;
-    for (int32_t d = 0; d < head_pad; d += W) {
-        int32_t n = head_size - d < W ? (head_size > d ? head_size - d : 0) : W;
-        float kd[W] = {0}, vd[W] = {0};
-        memcpy(kd, k + d, (size_t)n * 4);
-        memcpy(vd, v + d, (size_t)n * 4);
-        if (m->type == GPT2_F32) {
-            for (int i = 0; i < n; i++) ((float *)keys)[key_at + (int64_t)(d + i) * GROUP] = kd[i];
-            memcpy((float *)values + value_at + d, vd, sizeof vd);
-        } else {
-            vi kh = to_f16(load(kd)), vh = to_f16(load(vd));
-            for (int i = 0; i < n; i++)
-                ((uint16_t *)keys)[key_at + (int64_t)(d + i) * GROUP] = (uint16_t)kh[i];
-            for (int i = 0; i < W; i++) ((uint16_t *)values)[value_at + d + i] = (uint16_t)vh[i];
-        }
+    if (m->type == GPT2_Q8_0) {
+        store_cache(1, k, head_size, head_size, GROUP, keys, key_at);
+        store_cache(1, v, head_size, head_pad, 1, values, (int64_t)position * head_pad);
+    } else {
+        store_cache(0, k, head_size, head_size, GROUP, keys, key_at);
+        store_cache(0, v, head_size, head_pad, 1, values, (int64_t)position * head_pad);
     }
 }
 
@@ -310,70 +313,104 @@ INLINE vf load_cache(int q8, const void *p, int64_t at) {
     return q8 ? load_f16((const uint16_t *)p + at) : load((const float *)p + at);
 }
 
-/* Scores of N * 16 positions: a plain dot product each, in order of the elements. */
-INLINE void score_tiles(int N, int q8, const float *q, const void *keys, int64_t at,
-                        int32_t head_size, float scale, float *scores) {
+/* T queries' scores of N * 16 positions: a plain dot product each, in order of the elements. */
+INLINE void score_tiles(int T, int N, int q8, const float *q, int64_t ld_q, const void *keys,
+                        int64_t at, int32_t head_size, float scale, float *scores,
+                        int64_t ld_scores) {
     vf sum[4 * VECTORS];
-    for (int i = 0; i < N * VECTORS; i++) sum[i] = (vf){0};
+    for (int i = 0; i < T * N * VECTORS; i++) sum[i] = (vf){0};
     for (int32_t d = 0; d < head_size; d++)
-        for (int i = 0; i < N; i++)
-            for (int v = 0; v < VECTORS; v++)
-                sum[i * VECTORS + v] +=
-                    splat(q[d]) *
-                    load_cache(q8, keys, at + ((int64_t)i * head_size + d) * GROUP + v * W);
-    for (int i = 0; i < N * VECTORS; i++) store(scores + i * W, sum[i] * splat(scale));
+        for (int i = 0; i < N * VECTORS; i++) {
+            vf k = load_cache(
+                q8, keys, at + ((int64_t)(i / VECTORS) * head_size + d) * GROUP + i % VECTORS * W);
+            for (int t = 0; t < T; t++) sum[t * N * VECTORS + i] += splat(q[t * ld_q + d]) * k;
+        }
+    for (int t = 0; t < T; t++)
+        for (int i = 0; i < N * VECTORS; i++)
+            store(scores + t * ld_scores + i * W, sum[t * N * VECTORS + i] * splat(scale));
 }
 
-/* out [N * W] of the values from column d on, weighted, in order of the positions. */
-INLINE void mix_values(int N, int q8, const float *weights, const void *values, int32_t n,
-                       int32_t head_pad, int32_t d, float inverse, float *out) {
-    vf sum[4];
-    for (int i = 0; i < N; i++) sum[i] = (vf){0};
-    for (int32_t t = 0; t < n; t++)
-        for (int i = 0; i < N; i++)
-            sum[i] += splat(weights[t]) * load_cache(q8, values, (int64_t)t * head_pad + d + i * W);
-    for (int i = 0; i < N; i++) store(out + i * W, sum[i] * splat(inverse));
-}
-
-INLINE void attend_typed(int q8, const float *q, const void *keys, const void *values, int32_t n,
-                         int32_t head_size, float *scores, float *out) {
-    float scale = 1.0f / sqrtf((float)head_size);
-    int32_t tiles = (n + GROUP - 1) / GROUP, i = 0;
-    for (; i + 4 <= tiles; i += 4)
-        score_tiles(4, q8, q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
-                    scores + i * GROUP);
-    for (; i < tiles; i++)
-        score_tiles(1, q8, q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
-                    scores + i * GROUP);
-
+/* Turns n scores, padded to 16, into exp(score - largest); one over their sum. */
+INLINE float softmax(float *scores, int32_t n) {
     float max = scores[0];
     for (int32_t t = 1; t < n; t++) max = scores[t] > max ? scores[t] : max;
     vf sum[VECTORS];
     for (int v = 0; v < VECTORS; v++) sum[v] = (vf){0};
-    for (int32_t t = 0; t < tiles * GROUP; t += GROUP) {
+    for (int32_t t = 0; t < n; t += GROUP) {
         for (int v = 0; v < VECTORS; v++)
             store(scores + t + v * W, vexp(load(scores + t + v * W) - splat(max)));
         for (int32_t j = n - t; j < GROUP; j++) scores[t + j] = 0; /* beyond the last position */
         for (int v = 0; v < VECTORS; v++) sum[v] += load(scores + t + v * W);
     }
-    float inverse = 1.0f / sum_lanes(sum);
+    return 1.0f / sum_lanes(sum);
+}
+
+/* T queries' sums of the values' columns [d, d + N * W), weighted, in order of the positions. Query
+ * t sees n + t positions. */
+INLINE void mix_values(int T, int N, int q8, const float *weights, int64_t ld_weights,
+                       const void *values, int32_t n, int32_t head_pad, int32_t d, vf *sum) {
+    for (int i = 0; i < T * N; i++) sum[i] = (vf){0};
+    for (int32_t p = 0; p < n; p++)
+        for (int i = 0; i < N; i++) {
+            vf v = load_cache(q8, values, (int64_t)p * head_pad + d + i * W);
+            for (int t = 0; t < T; t++) sum[t * N + i] += splat(weights[t * ld_weights + p]) * v;
+        }
+    for (int t = 1; t < T; t++)
+        for (int32_t p = n; p < n + t; p++)
+            for (int i = 0; i < N; i++)
+                sum[t * N + i] += splat(weights[t * ld_weights + p]) *
+                                  load_cache(q8, values, (int64_t)p * head_pad + d + i * W);
+}
+
+/* T queries of one sequence, one position after the other. */
+INLINE void attend_rows(int T, int q8, const float *q, int64_t ld_q, const void *keys,
+                        const void *values, int32_t n, int32_t head_size, float *scores,
+                        int64_t ld_scores, float *out, int64_t ld_out) {
+    enum { COLUMNS = W == 16 ? 4 : 2 }; /* vectors of values that fit the registers */
+    float scale = 1.0f / sqrtf((float)head_size), inverse[4];
+    int32_t tiles = (n + T - 1 + GROUP - 1) / GROUP, i = 0;
+    if (T == 1)
+        for (; i + 4 <= tiles; i += 4)
+            score_tiles(1, 4, q8, q, ld_q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
+                        scores + i * GROUP, ld_scores);
+    for (; i < tiles; i++)
+        score_tiles(T, 1, q8, q, ld_q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
+                    scores + i * GROUP, ld_scores);
+    for (int t = 0; t < T; t++) inverse[t] = softmax(scores + t * ld_scores, n + t);
 
     int32_t head_pad = (head_size + GROUP - 1) / GROUP * GROUP, d = 0;
-    for (; d + 4 * W <= head_size; d += 4 * W)
-        mix_values(4, q8, scores, values, n, head_pad, d, inverse, out + d);
+    vf sum[4 * COLUMNS];
+    for (; d + COLUMNS * W <= head_size; d += COLUMNS * W) {
+        mix_values(T, COLUMNS, q8, scores, ld_scores, values, n, head_pad, d, sum);
+        for (int t = 0; t < T; t++)
+            for (int c = 0; c < COLUMNS; c++)
+                store(out + t * ld_out + d + c * W, sum[t * COLUMNS + c] * splat(inverse[t]));
+    }
     for (; d < head_size; d += W) {
-        float last[W];
-        mix_values(1, q8, scores, values, n, head_pad, d, inverse, last);
-        memcpy(out + d, last, (size_t)(head_size - d < W ? head_size - d : W) * 4);
+        mix_values(T, 1, q8, scores, ld_scores, values, n, head_pad, d, sum);
+        for (int t = 0; t < T; t++) {
+            float last[W];
+            store(last, sum[t] * splat(inverse[t]));
+            memcpy(out + t * ld_out + d, last, (size_t)(head_size - d < W ? head_size - d : W) * 4);
+        }
     }
 }
 
-static void attend(const gpt2_model *m, const float *q, const void *keys, const void *values,
-                   int32_t n, int32_t head_size, float *scores, float *out) {
-    if (m->type == GPT2_Q8_0)
-        attend_typed(1, q, keys, values, n, head_size, scores, out);
+static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_queries,
+                   const void *keys, const void *values, int32_t n, int32_t head_size,
+                   float *scores, int64_t ld_scores, float *out, int64_t ld_out) {
+    int q8 = m->type == GPT2_Q8_0;
+    if (n_queries == ATTENTION_ROWS && q8)
+        attend_rows(4, 1, q, ld_q, keys, values, n, head_size, scores, ld_scores, out, ld_out);
     else
-        attend_typed(0, q, keys, values, n, head_size, scores, out);
+        for (int32_t t = 0; t < n_queries; t++) {
+            if (q8)
+                attend_rows(1, 1, q + t * ld_q, ld_q, keys, values, n + t, head_size, scores,
+                            ld_scores, out + t * ld_out, ld_out);
+            else
+                attend_rows(1, 0, q + t * ld_q, ld_q, keys, values, n + t, head_size, scores,
+                            ld_scores, out + t * ld_out, ld_out);
+        }
 }
 
 static void cell_maxima(const float *x, int32_t n, float *cells) {

@@ -27,6 +27,10 @@ static inline vf load_f16(const uint16_t *p) {
     return (vf)((vi)x | (bits & 0x8000) << 16);
 }
 
+static inline void store_f16(uint16_t *p, vf x) {
+    for (int i = 0; i < W; i++) p[i] = f16_from_f32(x[i]);
+}
+
 static inline vi multiply_pairs(vi a, vi b) {
 #if defined(__SSE2__)
     return (vi)_mm_madd_epi16((__m128i)a, (__m128i)b);
