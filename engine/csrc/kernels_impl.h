@@ -91,7 +91,7 @@ INLINE void tile_f32(int T, const gpt2_matrix *w, const float *group, const floa
                     splat(x[(int64_t)t * w->n_in + k]) * load(group + (int64_t)k * GROUP + v * W);
 }
 
-/* One vector of weight rows in each of G groups times T rows of activations: the dot products of
+/* G vectors of weight rows, `stride` bytes apart, times T rows of activations: the dot products of
  * one block. w: [8][16][4] bytes from the first of those rows on; dot [G][T]. */
 INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activation *a,
                      const int32_t *a_offset, int64_t n_blocks, vi *dot);
@@ -100,12 +100,14 @@ INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activ
 /* In 16-bit pairs: first the even bytes of each lane, then the odd ones. */
 INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activation *a,
                      const int32_t *a_offset, int64_t n_blocks, vi *dot) {
+    UNROLL
     for (int i = 0; i < G * T; i++) dot[i] = splat_int(a_offset[i % T * n_blocks]);
-    for (int k = 0; k < BLOCK; k += 4)
+    for (int k = 0; k < BLOCK; k += 4) {
+        UNROLL
         for (int g = 0; g < G; g++) {
             vi bytes = *(const vi_unaligned *)(const void *)(w + g * stride + k * GROUP);
             vi even = bytes & 0x00ff00ff, odd = (vi)((vs)bytes >> 8);
-#pragma GCC unroll 8
+            UNROLL
             for (int t = 0; t < T; t++) {
                 int32_t a02, a13;
                 memcpy(&a02, a + t * n_blocks * BLOCK + k, 4);
@@ -114,6 +116,7 @@ INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activ
                 dot[g * T + t] += multiply_pairs(odd, splat_int(a13));
             }
         }
+    }
 }
 
 /* In the order in which dot_tile() meets them: of each four, 0 2 1 3. */
@@ -127,7 +130,9 @@ INLINE void store_quants(activation *out, const int32_t *q) {
 #endif
 
 /* G groups times T rows. The first tile of some groups also fetches the next G, so that memory
- * streams while the other tiles compute; past the matrix's end that is of no use but no harm. */
+ * streams while the other tiles compute; past the matrix's end that is of no use but no harm.
+ * Where a group has many vectors, V of them are taken at once: few rows leave registers for it, and
+ * each activation is loaded once for them all, each weight in the order in which it lies. */
 INLINE void tile_q8(int G, int T, int first, const gpt2_matrix *w, const uint8_t *groups,
                     const gpt2_rows_q8 *x, int32_t row, vf *z) {
     const int32_t n_blocks = w->n_blocks;
@@ -137,27 +142,35 @@ INLINE void tile_q8(int G, int T, int first, const gpt2_matrix *w, const uint8_t
     const activation *a = (const activation *)x->quant + (int64_t)row * n_blocks * BLOCK;
     const float *a_scale = x->scale + (int64_t)row * n_blocks;
     const int32_t *a_offset = x->offset + (int64_t)row * n_blocks;
-    for (int v = 0; v < VECTORS; v++) {
+    const int V = G > 1 ? 1 : VECTORS * T <= 4 ? VECTORS : T <= 2 ? 2 : 1, columns = G * V;
+    const int64_t column = V > 1 ? W * 4 : stride; /* bytes between columns */
+    const int64_t scale_column = V > 1 ? W : stride / 2;
+    for (int v = 0; v < VECTORS; v += V) {
         vf sum[MAX_TILE]; /* a variable size would keep it out of the registers */
-        for (int i = 0; i < G * T; i++) sum[i] = (vf){0};
+        UNROLL
+        for (int i = 0; i < columns * T; i++) sum[i] = (vf){0};
         for (int32_t b = 0; b < n_blocks; b++) {
             const uint8_t *block = quants + (int64_t)b * GROUP * BLOCK;
             vi dot[MAX_TILE];
-            dot_tile(G, T, block + v * W * 4, stride, a + b * BLOCK, a_offset + b, n_blocks, dot);
-            for (int g = 0; g < G; g++) {
-                if (first && v == 0) {
-                    for (int i = 0; i < GROUP * BLOCK; i += 64)
-                        __builtin_prefetch(block + (G + g) * stride + i, 0, 2);
-                    __builtin_prefetch(scales + (G + g) * stride / 2 + b * GROUP, 0, 2);
-                }
-                vf w_scale = load_f16(scales + g * stride / 2 + b * GROUP + v * W);
-#pragma GCC unroll 8
+            dot_tile(columns, T, block + v * W * 4, column, a + b * BLOCK, a_offset + b, n_blocks,
+                     dot);
+            for (int g = 0; first && v == 0 && g < G; g++) {
+                for (int i = 0; i < GROUP * BLOCK; i += 64)
+                    __builtin_prefetch(block + (G + g) * stride + i, 0, 2);
+                __builtin_prefetch(scales + (G + g) * stride / 2 + b * GROUP, 0, 2);
+            }
+            UNROLL
+            for (int c = 0; c < columns; c++) {
+                vf w_scale = load_f16(scales + c * scale_column + b * GROUP + v * W);
+                UNROLL
                 for (int t = 0; t < T; t++)
-                    sum[g * T + t] += __builtin_convertvector(dot[g * T + t], vf) *
+                    sum[c * T + t] += __builtin_convertvector(dot[c * T + t], vf) *
                                       (w_scale * splat(a_scale[(int64_t)t * n_blocks + b]));
             }
         }
-        for (int i = 0; i < G * T; i++) z[i * VECTORS + v] = sum[i];
+        UNROLL
+        for (int i = 0; i < columns * T; i++)
+            z[(i / T / V * T + i % T) * VECTORS + v + i / T % V] = sum[i];
     }
 }
 
