@@ -1,6 +1,7 @@
 # make run    serve http://127.0.0.1:8080 from checkpoint/run1 (PORT=, CHECKPOINT=... change it)
 # make test   the whole test suite
 # make train  fine-tune on data/train.txt with what train_gpt2.py asks by default (ARGS= adds flags)
+# make wasm   the engine for the browser, engine/wasm/gpt2.wasm (needs clang and lld)
 # make format lint types
 #
 # Each makes what it needs: a virtual environment in .venv, used again the next time.
@@ -8,10 +9,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-C_FILES := $(filter-out %/unicode_classes.h,$(wildcard engine/csrc/*.[ch] tests/engine/*.c))
+C_FILES := $(filter-out %/unicode_classes.h,$(wildcard engine/csrc/*.[ch] \
+	engine/wasm/*.[ch] engine/wasm/include/*.h tests/engine/*.c))
 ENGINE := pyproject.toml setup.py $(wildcard engine/csrc/*.[ch])
 
-.PHONY: run test train format lint types clean
+# The core without what needs threads or an operating system.
+WASM := engine/wasm/gpt2.wasm
+WASM_SOURCES := $(addprefix engine/csrc/,model.c forward.c kernels_portable.c sample.c tokenizer.c) \
+	$(wildcard engine/wasm/*.c)
+WASM_CC ?= clang
+
+.PHONY: run test train wasm format lint types clean
 
 run: $(VENV)/.run
 	@echo "Open http://127.0.0.1:$${PORT:-8080} (Ctrl-C ends)"
@@ -22,6 +30,15 @@ test: $(VENV)/.dev
 
 train: $(VENV)/.train
 	$(BIN)/python train_gpt2.py $(ARGS)
+
+wasm: $(WASM)
+
+# As setup.py compiles it; overflowing the stack, first in memory, traps.
+$(WASM): Makefile $(WASM_SOURCES) $(wildcard engine/csrc/*.h engine/wasm/*.h engine/wasm/include/*.h)
+	$(WASM_CC) --target=wasm32 -msimd128 -mbulk-memory -std=c11 -O3 -ffp-contract=off \
+		-fno-math-errno -fvisibility=hidden -Wall -Wextra -Werror -nostdlib -nostdlibinc \
+		-isystem engine/wasm/include -Iengine/csrc \
+		-Wl,--no-entry,--export-dynamic,--stack-first,--strip-all -o $@ $(WASM_SOURCES)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -40,7 +57,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info engine/*.so
+	rm -rf $(VENV) build *.egg-info engine/*.so $(WASM)
 
 # One environment; each stamp says which of the requirement files it holds.
 $(BIN)/python:

@@ -20,7 +20,8 @@ static int64_t values_size(const gpt2_model *m, int32_t capacity) {
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
     kv->capacity = round_up_16(capacity);
-    kv->data = malloc((size_t)gpt2_kv_bytes(m, kv));
+    int64_t bytes = gpt2_kv_bytes(m, kv);
+    kv->data = (int64_t)(size_t)bytes == bytes ? malloc((size_t)bytes) : NULL; /* 32 bits */
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
 }
 
