@@ -331,13 +331,18 @@ INLINE void score_tiles(int T, int N, int q8, const float *q, int64_t ld_q, cons
                         int64_t at, int32_t head_size, float scale, float *scores,
                         int64_t ld_scores) {
     vf sum[4 * VECTORS];
+    UNROLL
     for (int i = 0; i < T * N * VECTORS; i++) sum[i] = (vf){0};
-    for (int32_t d = 0; d < head_size; d++)
+    for (int32_t d = 0; d < head_size; d++) {
+        UNROLL
         for (int i = 0; i < N * VECTORS; i++) {
             vf k = load_cache(
                 q8, keys, at + ((int64_t)(i / VECTORS) * head_size + d) * GROUP + i % VECTORS * W);
+            UNROLL
             for (int t = 0; t < T; t++) sum[t * N * VECTORS + i] += splat(q[t * ld_q + d]) * k;
         }
+    }
+    UNROLL
     for (int t = 0; t < T; t++)
         for (int i = 0; i < N * VECTORS; i++)
             store(scores + t * ld_scores + i * W, sum[t * N * VECTORS + i] * splat(scale));
@@ -362,12 +367,17 @@ INLINE float softmax(float *scores, int32_t n) {
  * t sees n + t positions. */
 INLINE void mix_values(int T, int N, int q8, const float *weights, int64_t ld_weights,
                        const void *values, int32_t n, int32_t head_pad, int32_t d, vf *sum) {
+    UNROLL
     for (int i = 0; i < T * N; i++) sum[i] = (vf){0};
-    for (int32_t p = 0; p < n; p++)
+    for (int32_t p = 0; p < n; p++) {
+        UNROLL
         for (int i = 0; i < N; i++) {
             vf v = load_cache(q8, values, (int64_t)p * head_pad + d + i * W);
+            UNROLL
             for (int t = 0; t < T; t++) sum[t * N + i] += splat(weights[t * ld_weights + p]) * v;
         }
+    }
+    UNROLL
     for (int t = 1; t < T; t++)
         for (int32_t p = n; p < n + t; p++)
             for (int i = 0; i < N; i++)
@@ -382,7 +392,7 @@ INLINE void attend_rows(int T, int q8, const float *q, int64_t ld_q, const void 
     enum { COLUMNS = W == 16 ? 4 : 2 }; /* vectors of values that fit the registers */
     float scale = 1.0f / sqrtf((float)head_size), inverse[4];
     int32_t tiles = (n + T - 1 + GROUP - 1) / GROUP, i = 0;
-    if (T == 1)
+    if (T == 1 && W > 4) /* of four, one tile fills the registers */
         for (; i + 4 <= tiles; i += 4)
             score_tiles(1, 4, q8, q, ld_q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
                         scores + i * GROUP, ld_scores);
@@ -395,12 +405,14 @@ INLINE void attend_rows(int T, int q8, const float *q, int64_t ld_q, const void 
     vf sum[4 * COLUMNS];
     for (; d + COLUMNS * W <= head_size; d += COLUMNS * W) {
         mix_values(T, COLUMNS, q8, scores, ld_scores, values, n, head_pad, d, sum);
+        UNROLL
         for (int t = 0; t < T; t++)
             for (int c = 0; c < COLUMNS; c++)
                 store(out + t * ld_out + d + c * W, sum[t * COLUMNS + c] * splat(inverse[t]));
     }
     for (; d < head_size; d += W) {
         mix_values(T, 1, q8, scores, ld_scores, values, n, head_pad, d, sum);
+        UNROLL
         for (int t = 0; t < T; t++) {
             float last[W];
             store(last, sum[t] * splat(inverse[t]));

@@ -17,14 +17,13 @@
 
 typedef int16_t activation;
 
-typedef uint16_t half4 __attribute__((vector_size(8)));
+typedef int16_t half4 __attribute__((vector_size(8)));
 
 static inline vf load_f16(const uint16_t *p) {
     half4 h;
     memcpy(&h, p, sizeof h);
-    vi bits = __builtin_convertvector(h, vi);
-    vf x = (vf)((bits & 0x7fff) << 13) * 0x1p112f; /* as in f32_from_f16() */
-    return (vf)((vi)x | (bits & 0x8000) << 16);
+    vi bits = __builtin_convertvector(h, vi) << 13 & (int32_t)0x8fffe000u;
+    return (vf)bits * 0x1p112f; /* as in f32_from_f16() */
 }
 
 static inline void store_f16(uint16_t *p, vf x) {
