@@ -4,7 +4,8 @@ from engine.checkpoint import Checkpoint, HParams, signature
 from engine.files import CheckpointError
 from engine.gguf_model import GgufModel, GgufType, write_gguf
 from engine.huggingface import write_huggingface
-from engine.model import FinishReason, Generation, Model, Sampling, Stats, Weights
+from engine.model import FinishReason, Generation, Model, Sampling, Stats
+from engine.packed import Weights
 from engine.source import Source, open_source
 from engine.tokenizer import END_OF_TEXT, Tokenizer
 

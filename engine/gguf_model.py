@@ -20,7 +20,7 @@ from engine import gguf
 from engine._native import lib
 from engine.checkpoint import Checkpoint, HParams, tensors
 from engine.files import CheckpointError, write_aside
-from engine.tokenizer import Tokenizer, Vocabulary
+from engine.tokenizer import Tokenizer, Vocabulary, compile_vocabulary
 
 GgufType = Literal["q8_0", "f16", "f32"]
 
@@ -284,7 +284,7 @@ def write_gguf(
 
 
 def _tokenizer_metadata(vocabulary: Vocabulary) -> dict[str, gguf.Value]:
-    end_of_text = Tokenizer(vocabulary).end_of_text
+    end_of_text = Tokenizer(compile_vocabulary(vocabulary)).end_of_text
     tokens = sorted(vocabulary.ids, key=vocabulary.ids.__getitem__)
     return {
         _MODEL: "gpt2",

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.checkpoint import HParams, tensors
 from engine.files import write_aside
 from engine.source import Source
-from engine.tokenizer import END_OF_TEXT, Tokenizer, Vocabulary
+from engine.tokenizer import END_OF_TEXT, Tokenizer, Vocabulary, compile_vocabulary
 
 
 def write_huggingface(
@@ -31,7 +31,7 @@ def write_huggingface(
     tensor in memory. Raises CheckpointError for a broken source, and OSError.
     """
     hp, vocabulary = source.hparams, source.read_vocabulary()
-    end_of_text = Tokenizer(vocabulary).end_of_text
+    end_of_text = Tokenizer(compile_vocabulary(vocabulary)).end_of_text
     ends = {"bos_token_id": end_of_text, "eos_token_id": end_of_text}
     documents = {
         "config.json": _config(hp) | ends,

@@ -1,28 +1,23 @@
 """A GPT-2 that continues many texts at once."""
 
 import ctypes
-import mmap
 import os
 import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from engine import _native
 from engine._native import lib
 from engine.checkpoint import HParams
-from engine.files import CheckpointError, write_aside
-from engine.source import Source, open_source
-from engine.tokenizer import Tokenizer
+from engine.files import CheckpointError
+from engine.packed import Packed, Weights, pack
+from engine.source import open_source
 
-Weights = Literal["q8_0", "f32"]
 FinishReason = Literal["stop", "length", "cancelled"]
 
-_TYPES: dict[Weights, int] = {"f32": 0, "q8_0": 1}
 _POLL_MS = 200  # how long a reader sleeps before it lets Ctrl-C in
 _MAX_LENGTH = 1 << 20  # tokens
 
@@ -63,17 +58,16 @@ class Model:
 
     def __init__(
         self,
-        packed: mmap.mmap,
+        packed: Packed,
         *,
         hparams: HParams,
-        tokenizer: Tokenizer,
         identity: str,
         threads: int,
         max_batch: int,
         prefix_cache: int,
     ) -> None:
         self.hparams = hparams
-        self.tokenizer = tokenizer
+        self.tokenizer = packed.tokenizer
         self.identity = identity
         """16 hex digits that tell this checkpoint from every other."""
         self._threads = threads
@@ -82,8 +76,8 @@ class Model:
         self._evaluation = threading.Lock()  # nobody evaluates while the weights are freed
         handle = ctypes.c_void_p()
         # The buffer keeps the mapping alive as long as the finalizer holds it.
-        buffer = (ctypes.c_char * len(packed)).from_buffer(packed)
-        status = lib.gpt2_model_open(buffer, len(packed), ctypes.byref(handle))
+        buffer = (ctypes.c_char * packed.size).from_buffer(packed.memory)
+        status = lib.gpt2_model_open(buffer, packed.size, ctypes.byref(handle))
         if status == _native.ENOMEM:
             raise MemoryError
         if status != 0:
@@ -125,11 +119,9 @@ class Model:
         if threads < 1 or max_batch < 1 or prefix_cache < 0:
             raise ValueError("threads and max_batch must be at least 1, prefix_cache 0")
         source = open_source(path)
-        tokenizer = Tokenizer(source.read_vocabulary())
         return cls(
-            _packed(source, weights),
+            pack(source, weights),
             hparams=source.hparams,
-            tokenizer=tokenizer,
             identity=source.identity,
             threads=threads,
             max_batch=max_batch,
@@ -307,45 +299,3 @@ def _processors() -> int:
     except AttributeError:  # not on Linux
         available = os.cpu_count() or 1
     return min(available, 8)
-
-
-def _packed(source: Source, weights: Weights) -> mmap.mmap:
-    """The weights in kernel layout: the cache file, mapped, or memory where none can be kept."""
-    hp = _native.HParams(*vars(source.hparams).values())
-    size = lib.gpt2_packed_size(ctypes.byref(hp), _TYPES[weights])
-    if size == 0:
-        raise CheckpointError(f"{source.prefix}: no GPT-2 has the shape {source.hparams}")
-    header = ctypes.create_string_buffer(64)
-    lib.gpt2_pack_header(ctypes.byref(hp), _TYPES[weights], header)
-    path = source.prefix.with_name(f"{source.prefix.name}.{source.identity}.{weights}.packed")
-    with suppress(OSError):
-        return _map(path, size, header.raw)
-    try:
-        packed = mmap.mmap(-1, size)
-    except OSError as error:
-        raise MemoryError(f"{size:,} bytes for the weights") from error
-    out = (ctypes.c_char * size).from_buffer(packed)
-    for i, tensor in enumerate(source.read_tensors()):
-        floats = (ctypes.c_char * len(tensor)).from_buffer(tensor)
-        lib.gpt2_pack_tensor(ctypes.byref(hp), _TYPES[weights], i, floats, out)
-    packed[:64] = header.raw
-    with suppress(OSError):
-        with write_aside(path) as file:
-            file.write(packed)
-        mapped = _map(path, size, header.raw)
-        for stale in path.parent.glob(f"{source.caches}.{weights}.packed"):
-            if stale != path:
-                stale.unlink(missing_ok=True)
-        return mapped
-    return packed
-
-
-def _map(path: Path, size: int, header: bytes) -> mmap.mmap:
-    """Raises OSError unless the file is a whole packed model of this size and header."""
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == size:
-            # Private pages that nobody writes to are shared; ctypes asks for a writable buffer.
-            mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
-            if mapped[:64] == header:
-                return mapped
-    raise OSError(f"{path} is not what it should be")

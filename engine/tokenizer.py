@@ -3,6 +3,7 @@
 import ctypes
 import os
 import weakref
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,9 @@ from engine._native import lib
 from engine.files import CheckpointError, read_json, read_text
 
 END_OF_TEXT = "<|endoftext|>"
+
+_TABLES = 0x31425042  # "BPB1": byte pair tables, version 1
+_HEAD = 5 + 256  # numbers: four counts and the end-of-text token, then the token of each byte
 
 
 def bytes_to_unicode() -> dict[int, str]:
@@ -50,49 +54,70 @@ class Vocabulary(NamedTuple):
         return cls(str(folder), ids, merges, special)
 
 
+def compile_vocabulary(vocabulary: Vocabulary) -> bytes:
+    """A vocabulary as the tables that `Tokenizer` reads, checked.
+
+    Raises CheckpointError where tokens and merges do not fit together.
+    """
+    where, ids, merges, special = vocabulary
+    to_character = bytes_to_unicode()
+    to_byte = {character: byte for byte, character in to_character.items()}
+    n_vocab = len(ids)
+    if sorted(ids.values()) != list(range(n_vocab)):
+        raise CheckpointError(f"{where}: ids are not 0 to {n_vocab - 1}")
+    try:
+        byte_ids = [ids[to_character[byte]] for byte in range(256)]
+    except KeyError as error:
+        raise CheckpointError(f"{where}: no token for the byte {error}") from None
+    known = set(to_byte)
+    columns = array("i"), array("i"), array("i")
+    for left, right in merges:
+        if left not in known or right not in known or left + right not in ids:
+            raise CheckpointError(f"{where}: the merge {left!r} {right!r} does not fit")
+        known.add(left + right)
+        for column, token in zip(columns, (left, right, left + right), strict=True):
+            column.append(ids[token])
+    for token in ids:
+        if token not in known and token not in special:
+            raise CheckpointError(f"{where}: no merge makes {token!r}: was it cut short?")
+    if END_OF_TEXT not in ids:
+        raise CheckpointError(f"{where}: no token {END_OF_TEXT}")
+    ends = array("i")
+    chunks = []
+    for token in sorted(ids, key=ids.__getitem__):
+        try:
+            chunk = bytes(to_byte[character] for character in token)
+        except KeyError:  # a special token outside the alphabet
+            chunk = token.encode(errors="replace")
+        chunks.append(chunk)
+        ends.append((ends[-1] if ends else 0) + len(chunk))
+    contents = b"".join(chunks)
+    head = array("i", [_TABLES, n_vocab, len(merges), ids[END_OF_TEXT], len(contents), *byte_ids])
+    return b"".join(map(bytes, (head, *columns, ends, contents)))
+
+
 class Tokenizer:
     """Text to tokens and back, identical to gpt-2-simple's encoder.
 
-    Use `Tokenizer.load`. Safe to use from many threads.
+    Safe to use from many threads.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        """Raises CheckpointError where tokens and merges do not fit together."""
-        where, ids, merges, special = vocabulary
-        to_character = bytes_to_unicode()
-        to_byte = {character: byte for byte, character in to_character.items()}
-        self.n_vocab = len(ids)
-        if sorted(ids.values()) != list(range(self.n_vocab)):
-            raise CheckpointError(f"{where}: ids are not 0 to {self.n_vocab - 1}")
-        try:
-            byte_ids = [ids[to_character[byte]] for byte in range(256)]
-        except KeyError as error:
-            raise CheckpointError(f"{where}: no token for the byte {error}") from None
-        known = set(to_byte)
-        triples = []
-        for left, right in merges:
-            if left not in known or right not in known or left + right not in ids:
-                raise CheckpointError(f"{where}: the merge {left!r} {right!r} does not fit")
-            known.add(left + right)
-            triples.append((ids[left], ids[right], ids[left + right]))
-        for token in ids:
-            if token not in known and token not in special:
-                raise CheckpointError(f"{where}: no merge makes {token!r}: was it cut short?")
-        if END_OF_TEXT not in ids:
-            raise CheckpointError(f"{where}: no token {END_OF_TEXT}")
-        self.end_of_text = ids[END_OF_TEXT]
-        """Id of the special token that delimits documents."""
-        self._bytes = [b""] * self.n_vocab
-        for token, i in ids.items():
-            try:
-                self._bytes[i] = bytes(to_byte[character] for character in token)
-            except KeyError:  # a special token outside the alphabet
-                self._bytes[i] = token.encode(errors="replace")
-        columns = list(zip(*triples, strict=True)) or [(), (), ()]
-        arrays = [(ctypes.c_int32 * len(column))(*column) for column in columns]
-        self._handle = lib.gpt2_tokenizer_new(
-            (ctypes.c_int32 * 256)(*byte_ids), *arrays, len(triples)
-        )
+    def __init__(self, tables: bytes | memoryview) -> None:
+        """tables: what `compile_vocabulary` made. Raises ValueError if they are something else."""
+        tables = memoryview(tables)
+        numbers = tables[: len(tables) // 4 * 4].cast("i")
+        if len(numbers) < _HEAD or numbers[0] != _TABLES:
+            raise ValueError("no tokenizer tables")
+        _, self.n_vocab, n_merges, self.end_of_text, n_bytes = numbers[:5]
+        """Ids are 0 to n_vocab - 1; end_of_text is the special token that delimits documents."""
+        at = _HEAD + 3 * n_merges
+        if len(tables) != 4 * (at + self.n_vocab) + n_bytes:
+            raise ValueError("tokenizer tables of another size")
+        self._ends = numbers[at : at + self.n_vocab]
+        self._contents = tables[4 * (at + self.n_vocab) :]
+        starts = [(_HEAD - 256, 256), *((_HEAD + i * n_merges, n_merges) for i in range(3))]
+        columns = [(ctypes.c_int32 * n).from_buffer_copy(tables, 4 * i) for i, n in starts]
+        self._handle = lib.gpt2_tokenizer_new(*columns, n_merges)  # which copies them
         if not self._handle:
             raise MemoryError
         finalizer = weakref.finalize(self, lib.gpt2_tokenizer_free, self._handle)
@@ -101,7 +126,7 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> "Tokenizer":
         """The tokenizer of a checkpoint or model folder. Raises CheckpointError."""
-        return cls(Vocabulary.load(folder))
+        return cls(compile_vocabulary(Vocabulary.load(folder)))
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text; a literal ``<|endoftext|>`` is ordinary text here.
@@ -117,4 +142,5 @@ class Tokenizer:
 
     def decode(self, tokens: Iterable[int]) -> bytes:
         """The bytes of tokens. A character may span tokens, so a part need not be valid UTF-8."""
-        return b"".join(self._bytes[token] for token in tokens)
+        ends, contents = self._ends, self._contents
+        return b"".join(contents[ends[token - 1] if token else 0 : ends[token]] for token in tokens)

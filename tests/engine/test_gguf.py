@@ -25,12 +25,12 @@ from engine import (
     GgufType,
     Model,
     Sampling,
-    Tokenizer,
     signature,
     write_gguf,
 )
 from engine._native import lib
 from engine.checkpoint import tensors
+from engine.tokenizer import compile_vocabulary
 from tests.conftest import ROOT
 
 RUN1 = ROOT / "checkpoint" / "run1"
@@ -435,7 +435,7 @@ def set_weight(name: str, value: float) -> Callable[[Foreign], None]:
         (change(arrays={"tokenizer.ggml.tokens": [1, 2]}), "tokens holds something else"),
         (change(arrays={"tokenizer.ggml.tokens": ["a", "a"]}), "2 tokens and 341 types"),
         (change(arrays={"tokenizer.ggml.token_type": ["a"] * 341}), "type holds something else"),
-        (change(arrays={"tokenizer.ggml.token_type": [5] * 341}), "no token for the byte"),
+        (change(arrays={"tokenizer.ggml.token_type": [5] * 341}), "no GPT-2 has the shape"),
         (change(arrays={"tokenizer.ggml.merges": ["t h e"]}), "merge 't' 'h e' does not fit"),
         (lambda foreign: foreign.arrays["tokenizer.ggml.merges"].pop(), "no merge makes"),
         (drop("weights", "blk.1.ffn_up.bias"), "no tensor blk.1.ffn_up.bias"),
@@ -463,7 +463,7 @@ def read_all(path: Path) -> int:
     tracemalloc.start()
     try:
         model = GgufModel(path)
-        Tokenizer(model.read_vocabulary())
+        compile_vocabulary(model.read_vocabulary())
         for _ in model.read_tensors():
             pass
     finally:
