@@ -70,7 +70,8 @@ static uint32_t generate(const gpt2_model *model, int32_t n_vocab, int32_t n_thr
         int32_t prompt[70], n = i % 3 ? 1 + i : 70;
         for (int32_t j = 0; j < n; j++) prompt[j] = (i * 37 + j * 11) % n_vocab;
         gpt2_sampling how = {i % 4 ? 1.0f : 0, i % 5 ? 0 : 0.9f, i % 2 ? 0 : 9, (uint32_t)i};
-        readers[i].request = gpt2_submit(s, prompt, n, 20, &how, -1);
+        int32_t length = i == 5 ? 150 : 20; /* beyond the context window */
+        readers[i].request = gpt2_submit(s, prompt, n, length, &how, -1);
         gpt2_request *left = gpt2_submit(s, prompt, n, 20, &how, -1);
         if (i % 2) gpt2_cancel(left);
         gpt2_release(left);
