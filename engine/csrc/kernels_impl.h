@@ -129,11 +129,22 @@ INLINE void store_quants(activation *out, const int32_t *q) {
 }
 #endif
 
-/* G groups times T rows. The first tile of some groups also fetches the next G, so that memory
- * streams while the other tiles compute; past the matrix's end that is of no use but no harm.
- * Where a group has many vectors, V of them are taken at once: few rows leave registers for it, and
- * each activation is loaded once for them all, each weight in the order in which it lies. */
-INLINE void tile_q8(int G, int T, int first, const gpt2_matrix *w, const uint8_t *groups,
+/* The weights that come next: a little is fetched with each block, so that memory streams while the
+ * tiles compute. Past the matrix's end that is of no use but no harm. */
+typedef struct {
+    const uint8_t *at, *end;
+    int lines; /* of 64 bytes, with each block */
+} upcoming;
+
+INLINE void fetch(upcoming *next) {
+    for (int i = 0; i < next->lines && next->at < next->end; i++, next->at += 64)
+        __builtin_prefetch(next->at, 0, 2);
+}
+
+/* G groups times T rows. Where a group has many vectors, V of them are taken at once: few rows
+ * leave registers for it, and each activation is loaded once for them all, each weight in the order
+ * in which it lies. */
+INLINE void tile_q8(int G, int T, const gpt2_matrix *w, const uint8_t *groups, upcoming *next,
                     const gpt2_rows_q8 *x, int32_t row, vf *z) {
     const int32_t n_blocks = w->n_blocks;
     const int64_t stride = w->group_stride;
@@ -154,11 +165,7 @@ INLINE void tile_q8(int G, int T, int first, const gpt2_matrix *w, const uint8_t
             vi dot[MAX_TILE];
             dot_tile(columns, T, block + v * W * 4, column, a + b * BLOCK, a_offset + b, n_blocks,
                      dot);
-            for (int g = 0; first && v == 0 && g < G; g++) {
-                for (int i = 0; i < GROUP * BLOCK; i += 64)
-                    __builtin_prefetch(block + (G + g) * stride + i, 0, 2);
-                __builtin_prefetch(scales + (G + g) * stride / 2 + b * GROUP, 0, 2);
-            }
+            fetch(next);
             UNROLL
             for (int c = 0; c < columns; c++) {
                 vf w_scale = load_f16(scales + c * scale_column + b * GROUP + v * W);
@@ -186,14 +193,14 @@ typedef struct {
     int64_t ld_y;
 } product;
 
-/* G groups from g on times T rows from `row` on; G, T, q8 and first are constants at every call. */
-INLINE void tile(int G, int T, int q8, int first, const product *p, int32_t g, int32_t row) {
+/* G groups from g on times T rows from `row` on; G, T and q8 are constants at every call. */
+INLINE void tile(int G, int T, int q8, const product *p, upcoming *next, int32_t g, int32_t row) {
     const gpt2_matrix *w = p->w;
     vf z[MAX_TILE * VECTORS];
     for (int i = 0; i < G * T * VECTORS; i++) z[i] = (vf){0};
     const uint8_t *groups = w->data + g * w->group_stride;
     if (q8)
-        tile_q8(G, T, first, w, groups, p->xq, p->first_row + row, z);
+        tile_q8(G, T, w, groups, next, p->xq, p->first_row + row, z);
     else
         tile_f32(T, w, (const float *)(const void *)groups, p->x + (int64_t)row * w->n_in, z);
     for (int i = 0; i < G; i++) {
@@ -206,18 +213,22 @@ INLINE void tile(int G, int T, int q8, int first, const product *p, int32_t g, i
 
 /* All n rows, in tiles as large as they come. */
 INLINE void tiles(int G, int q8, const product *p, int32_t g, int32_t n) {
+    const gpt2_matrix *w = p->w;
+    const int64_t bytes = G * w->group_stride, steps = (int64_t)(n + 3) / 4 * w->n_blocks;
+    upcoming next = {w->data + (g + G) * w->group_stride, NULL,
+                     (int)((bytes / 64 + steps - 1) / steps)};
+    next.end = next.at + bytes;
     int32_t row = 0;
-    if (n >= 4) tile(G, 4, q8, 1, p, g, 0), row = 4;
-    for (; row + 4 <= n; row += 4) tile(G, 4, q8, 0, p, g, row);
+    for (; row + 4 <= n; row += 4) tile(G, 4, q8, p, &next, g, row);
     switch (n - row) {
         case 3:
-            tile(G, 3, q8, n == 3, p, g, row);
+            tile(G, 3, q8, p, &next, g, row);
             break;
         case 2:
-            tile(G, 2, q8, n == 2, p, g, row);
+            tile(G, 2, q8, p, &next, g, row);
             break;
         case 1:
-            tile(G, 1, q8, n == 1, p, g, row);
+            tile(G, 1, q8, p, &next, g, row);
             break;
     }
 }
