@@ -1,5 +1,6 @@
 # make run    serve http://127.0.0.1:8080 from checkpoint/run1 (PORT=, CHECKPOINT=... change it)
 # make test   the whole test suite
+# make bench  compare the speed with other engines: an hour on two cores (ARGS= asks for a part)
 # make train  fine-tune on data/train.txt with what train_gpt2.py asks by default (ARGS= adds flags)
 # make wasm   the engine for the browser, engine/wasm/gpt2.wasm (needs clang and lld)
 # make format lint types
@@ -10,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 C_FILES := $(filter-out %/unicode_classes.h,$(wildcard engine/csrc/*.[ch] \
-	engine/wasm/*.[ch] engine/wasm/include/*.h tests/engine/*.c))
+	engine/wasm/*.[ch] engine/wasm/include/*.h tests/engine/*.c bench/*.c))
 ENGINE := pyproject.toml setup.py $(wildcard engine/csrc/*.[ch])
 
 # The core without what needs threads or an operating system.
@@ -19,7 +20,7 @@ WASM_SOURCES := $(addprefix engine/csrc/,model.c forward.c kernels_portable.c sa
 	$(wildcard engine/wasm/*.c)
 WASM_CC ?= clang
 
-.PHONY: run test train wasm format lint types clean
+.PHONY: run test bench train wasm format lint types clean
 
 run: $(VENV)/.run
 	@echo "Open http://127.0.0.1:$${PORT:-8080} (Ctrl-C ends)"
@@ -27,6 +28,9 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench.generation $(ARGS)
 
 train: $(VENV)/.train
 	$(BIN)/python train_gpt2.py $(ARGS)

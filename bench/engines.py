@@ -7,8 +7,8 @@ a `Work`, with a line of standard output, a `Done`: JSON all of them. Each engin
 configuration that its documentation and a trial on this machine found fastest; where there was a
 choice, a comment gives the reason.
 
-onnxruntime is left out: its GPT-2 exporter (onnxruntime.transformers.models.gpt2) patches
-transformers' GPT-2 of the years before Cache objects, and fails with today's.
+onnxruntime is left out: its GPT-2 exporter (onnxruntime.transformers.models.gpt2, 1.31) hands past
+keys and values over as a tuple, which transformers 5 no longer takes.
 """
 
 import ctypes

@@ -112,6 +112,8 @@ def markdown(results: Results, entrants: Sequence[Entrant]) -> str:
         if OURS_AVX2 in results.versions:
             parts.append(_avx2(results.cases, entrants))
         parts.append(_conditions(results.cases))
+        # Random weights leave each decision close.
+        parts.append(_greedy(case for case in results.cases if case.label.startswith("mini")))
     if results.processes:
         parts.append(_processes(results.processes))
     if results.quality:
@@ -190,15 +192,20 @@ def _conditions(cases: Iterable[Case]) -> str:
     )
 
 
-def agreement(results: Results) -> dict[str, int]:
-    """How many first greedy tokens each entrant shares with the first one, at worst."""
-    worst: dict[str, int] = {}
-    for case in results.cases:
+def _greedy(cases: Iterable[Case]) -> str:
+    """Whether the engines compute the same model; int8 may turn a close decision."""
+    shared: dict[str, int] = {}
+    for case in cases:
         reference = next(iter(case.greedy.values()), [])
         for label, tokens in case.greedy.items():
             same = [a == b for a, b in zip(tokens, reference, strict=True)]
-            worst[label] = min(worst.get(label, 1 << 30), [*same, False].index(False))
-    return worst
+            shared[label] = min(shared.get(label, len(same)), [*same, False].index(False))
+    if not shared:
+        return ""
+    counts = ", ".join(f"{label} {n}" for label, n in shared.items())
+    return (
+        f"First tokens of a greedy text by the mini model that equal the first column's: {counts}."
+    )
 
 
 def _processes(processes: dict[str, Process]) -> str:
