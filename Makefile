@@ -1,6 +1,6 @@
 # make run    serve http://127.0.0.1:8080 from checkpoint/run1 (PORT=, CHECKPOINT=... change it)
 # make test   the whole test suite
-# make bench  compare the speed with other engines: an hour on two cores (ARGS= asks for a part)
+# make bench  compare the speed with other engines: half an hour or more (ARGS= asks for a part)
 # make train  fine-tune on data/train.txt with what train_gpt2.py asks by default (ARGS= adds flags)
 # make wasm   the engine for the browser, engine/wasm/gpt2.wasm (needs clang and lld)
 # make format lint types

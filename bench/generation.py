@@ -35,7 +35,7 @@ from engine import CheckpointError
 _AVX2 = {"CT2_FORCE_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 ENTRANTS = (
-    Entrant("ours", "Ours", {"GPT2_KERNEL": "avx512"}),
+    Entrant("ours", "Ours"),
     Entrant("llama.cpp", "LlamaServer"),
     Entrant("llama.cpp wheel", "LlamaWheel", restricted=True),
     Entrant("CTranslate2", "CTranslate2"),
@@ -52,7 +52,7 @@ _TOO_BUSY = 0.1
 EXAMPLES = """\
 examples:
   python -m bench.generation
-      everything: an hour on two cores; the first time some minutes more, to compile llama.cpp
+      everything: half an hour or more on two cores; the first time llama.cpp is compiled, too
   python -m bench.generation --only 124M --streams 1,16 --rounds 3 --engines ours,llama.cpp
       a part of it, in a minute
 """
