@@ -311,27 +311,33 @@ class Gpt2Simple(Engine):
         self.load = time.perf_counter() - started
         self._hparams = model.default_hparams()
         self._hparams.override_from_dict(json.loads((folder / "hparams.json").read_text()))
-        self._samplers: dict[tuple[object, ...], tuple[Any, Any]] = {}
+        self._length = self._tf.placeholder(self._tf.int32, [])
+        self._temperature = self._tf.placeholder(self._tf.float32, [])
+        self._samplers: dict[tuple[int, int], tuple[Any, Any]] = {}
+        """By batch size and top_k, which shape the graph: the prompts' placeholder, the texts."""
         self.version = f"{version('gpt-2-simple')}, TensorFlow {version('tensorflow')}"
 
     def generate(self, work: Work) -> list[Tokens]:
         n = len(work.prompts)
-        shape = (n, work.length, work.temperature)
-        if shape not in self._samplers:
-            context = self._tf.placeholder(self._tf.int32, [n, None])
-            self._samplers[shape] = (
-                context,
-                self._sample_sequence(
-                    hparams=self._hparams,
-                    length=work.length,
-                    context=context,
-                    batch_size=n,
-                    temperature=work.temperature or 1.0,
-                    top_k=work.top_k if work.temperature else 1,
-                ),
+        top_k = work.top_k if work.temperature else 1
+        if (n, top_k) not in self._samplers:
+            prompts = self._tf.placeholder(self._tf.int32, [n, None])
+            texts = self._sample_sequence(
+                hparams=self._hparams,
+                length=self._length,
+                context=prompts,
+                batch_size=n,
+                temperature=self._temperature,
+                top_k=top_k,
             )
-        context, sampler = self._samplers[shape]
-        texts = self._session.run(sampler, {context: work.prompts})
+            self._samplers[n, top_k] = prompts, texts
+        prompts, texts = self._samplers[n, top_k]
+        values = {
+            prompts: work.prompts,
+            self._length: work.length,
+            self._temperature: work.temperature or 1.0,
+        }
+        texts = self._session.run(texts, values)
         tokens: list[Tokens] = texts[:, len(work.prompts[0]) :].tolist()
         return tokens
 
