@@ -10,8 +10,7 @@ import numpy as np
 
 from corpus.documents import read_documents, read_texts
 from corpus.preparation import prepare
-from engine import Model
-from engine.model import Weights
+from engine import Model, Weights
 
 
 @dataclass(frozen=True)
