@@ -1,4 +1,6 @@
-/* Any 64-bit processor: vectors of four, which the compiler maps to SSE2, NEON or scalars. */
+/* Any processor: vectors of four, which the compiler maps to SSE2, NEON, WebAssembly's SIMD128 or
+ * scalars.
+ */
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
