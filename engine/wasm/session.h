@@ -3,8 +3,10 @@
  * gpt2.wasm imports nothing. It exports its memory, malloc(), free(), of gpt2.h the functions that
  * pack and open models, sample and encode, and those below. Pointers are offsets into the memory
  * (an i32; in JavaScript, `>>> 0`), int64_t is an i64 (a BigInt). The host
- *   1. writes a packed model (a *.packed file) to malloc(size) and opens it: gpt2_model_open();
- *   2. encodes the prompt: gpt2_tokenizer_new() from encoder.json and vocab.bpe, gpt2_encode();
+ *   1. writes a *.packed file (engine/packed.py) to malloc(size). It begins with int8 magic [8],
+ *      int32 version, int32 type, gpt2_hparams; gpt2_packed_size() of those says where the weights
+ *      end, which gpt2_model_open() takes, and the tokenizer's tables begin;
+ *   2. makes gpt2_tokenizer_new() of the tables, and gpt2_encode()s the prompt;
  *   3. begins a session and steps until it ends.
  * Views of the memory must be taken anew after each call, since it may have grown. */
 #ifndef GPT2_SESSION_H

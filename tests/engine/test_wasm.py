@@ -1,6 +1,5 @@
 """The engine as WebAssembly gives what the native one gives."""
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -13,8 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wasmtime import Engine, Instance, Memory, Module, Store
 
-from engine import Model, Sampling, Tokenizer, Weights
-from engine.tokenizer import bytes_to_unicode
+from engine import Model, Sampling, Weights
 from tests.conftest import ROOT
 
 READING, END = -1, -2
@@ -55,11 +53,12 @@ class Host:
     def int32s(self, at: int, n: int) -> list[int]:
         return np.frombuffer(self.memory.read(self.store, at, at + 4 * n), np.int32).tolist()
 
-    def open(self, packed: bytes) -> int:
-        slot = self.malloc(4)
-        status = self.call("gpt2_model_open", self.put(packed), len(packed), slot)
-        assert status == 0
-        return self.int32s(slot, 1)[0]
+    def open(self, packed: bytes) -> tuple[int, int]:
+        """The model, and where the tokenizer's tables are."""
+        at, slot = self.put(packed), self.malloc(4)
+        size = self.call("gpt2_packed_size", at + 16, self.int32s(at + 12, 1)[0])
+        assert self.call("gpt2_model_open", at, size, slot) == 0
+        return self.int32s(slot, 1)[0], at + size
 
     def session(self, model: int, request: Request, stop: int) -> int:
         prompt, length, how, seed = request
@@ -126,7 +125,7 @@ def test_the_same_tokens(
 ) -> None:
     """Whatever the prompt, the parameters and the seed, in one instance after the other."""
     host = Host(*module)
-    handle = host.open(packed(tiny_checkpoint))
+    handle, _ = host.open(packed(tiny_checkpoint))
 
     @settings(max_examples=60)
     @given(
@@ -158,16 +157,23 @@ def test_long_prompts_and_the_sliding_window(
 ) -> None:
     prompt = [i * i * 31 % 340 for i in range(n_prompt)]
     request = (prompt, length, Sampling(0.9, top_k=40), 11)
-    drawn = host.generate(host.open(packed(tiny_checkpoint)), request, model.tokenizer.end_of_text)
+    handle, _ = host.open(packed(tiny_checkpoint))
+    drawn = host.generate(handle, request, model.tokenizer.end_of_text)
     assert drawn == native(model, request)
     assert drawn
 
 
-def test_the_committed_checkpoint(tmp_path: Path, host: Host) -> None:
-    folder = tmp_path / "run1"
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, bytes]:
+    folder = tmp_path_factory.mktemp("committed") / "run1"
     shutil.copytree(ROOT / "checkpoint" / "run1", folder, ignore=shutil.ignore_patterns("*.packed"))
     model = Model.load(folder)
-    handle = host.open(packed(folder))
+    return model, packed(folder)
+
+
+def test_the_committed_checkpoint(committed: tuple[Model, bytes], host: Host) -> None:
+    model, data = committed
+    handle, _ = host.open(data)
     prompt = model.tokenizer.encode("Wren and Fizzlet arrive in a town by the sea, where ")
     for seed, how in enumerate(
         [
@@ -188,7 +194,7 @@ def test_the_committed_checkpoint(tmp_path: Path, host: Host) -> None:
 def test_the_same_logits_bit_for_bit(tiny_checkpoint: Path, host: Host, weights: Weights) -> None:
     """In one step, in several, and a token a step."""
     model = Model.load(tiny_checkpoint, weights=weights)
-    handle = host.open(packed(tiny_checkpoint, weights))
+    handle, _ = host.open(packed(tiny_checkpoint, weights))
     tokens = [i * 7 % 341 for i in range(200)]
     expected = np.asarray(model.logits(tokens))
 
@@ -211,23 +217,16 @@ def test_the_same_logits_bit_for_bit(tiny_checkpoint: Path, host: Host, weights:
     assert len(text) == 31
 
 
-def tokenizer_arrays(folder: Path) -> tuple[list[int], list[list[int]]]:
-    """byte_ids, and left, right and result of each merge."""
-    vocabulary = json.loads((folder / "encoder.json").read_text())
-    lines = (folder / "vocab.bpe").read_text(encoding="utf-8").split("\n")[1:-1]
-    merges = [line.split() for line in lines]
-    byte_ids = [vocabulary[character] for _, character in sorted(bytes_to_unicode().items())]
-    pairs = [[vocabulary[a], vocabulary[b], vocabulary[a + b]] for a, b in merges]
-    return byte_ids, [list(column) for column in zip(*pairs, strict=True)]
-
-
-def test_the_same_tokens_of_text(module: tuple[Module, Engine]) -> None:
-    folder = ROOT / "checkpoint" / "run1"
-    expected = Tokenizer.load(folder)
+def test_the_same_tokens_of_text(
+    committed: tuple[Model, bytes], module: tuple[Module, Engine]
+) -> None:
+    model, data = committed
     host = Host(*module)
-    byte_ids, merges = tokenizer_arrays(folder)
-    arrays = [host.put_int32s(array) for array in (byte_ids, *merges)]
-    handle = host.call("gpt2_tokenizer_new", *arrays, len(merges[0]))
+    _, tables = host.open(data)
+    n_merges = host.int32s(tables, 3)[2]
+    byte_ids, merges = tables + 4 * 5, tables + 4 * (5 + 256)
+    columns = [merges + 4 * n_merges * i for i in range(3)]
+    handle = host.call("gpt2_tokenizer_new", byte_ids, *columns, n_merges)
     assert handle != 0
 
     words = st.sampled_from(["Wren", " the", "'ll", "  \n", "\u2003", "½7", "é", "東京", "🙂", "…"])
@@ -237,7 +236,7 @@ def test_the_same_tokens_of_text(module: tuple[Module, Engine]) -> None:
         data = text.encode()
         source, out = host.put(data), host.malloc(4 * len(data))
         n = host.call("gpt2_encode", handle, source, len(data), out)
-        assert host.int32s(out, n) == expected.encode(text)
+        assert host.int32s(out, n) == model.tokenizer.encode(text)
         host.call("free", source)
         host.call("free", out)
 
@@ -246,11 +245,12 @@ def test_the_same_tokens_of_text(module: tuple[Module, Engine]) -> None:
 
 def test_what_is_not_a_model(tiny_checkpoint: Path, model: Model, host: Host) -> None:
     data = packed(tiny_checkpoint)
-    slot = host.malloc(4)
-    at = host.put(data)
-    for size in (0, 63, len(data) - 1, len(data) + 1):
-        assert host.call("gpt2_model_open", at, size, slot) == BROKEN
-    assert host.call("gpt2_model_open", host.put(b"GGUF" + data[4:]), len(data), slot) == BROKEN
+    slot, at = host.malloc(4), host.put(data)
+    size = host.call("gpt2_packed_size", at + 16, 1)
+    assert 0 < size < len(data)
+    for wrong in (0, 63, size - 1, size + 1):
+        assert host.call("gpt2_model_open", at, wrong, slot) == BROKEN
+    assert host.call("gpt2_model_open", host.put(b"GGUF" + data[4:]), size, slot) == BROKEN
 
 
 def test_memory_that_is_out_is_an_answer(
@@ -262,7 +262,7 @@ def test_memory_that_is_out_is_an_answer(
     stop = model.tokenizer.end_of_text
     for pages in range(100):
         host = Host(*module)
-        handle = host.open(packed(tiny_checkpoint))
+        handle, _ = host.open(packed(tiny_checkpoint))
         host.store.set_limits(memory_size=host.memory.data_len(host.store) + pages * PAGE)
         session = host.session(handle, request, stop)
         if session:
@@ -274,7 +274,7 @@ def test_memory_that_is_out_is_an_answer(
 
 
 def test_sessions_leave_memory_as_it_was(tiny_checkpoint: Path, model: Model, host: Host) -> None:
-    handle = host.open(packed(tiny_checkpoint))
+    handle, _ = host.open(packed(tiny_checkpoint))
     host.generate(handle, ([1], 300, Sampling(), 0), stop=-1)
     before = host.memory.data_len(host.store)
     for seed in range(30):
