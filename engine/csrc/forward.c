@@ -5,21 +5,29 @@
 
 static int32_t head_size(const gpt2_model *m) { return m->hp.n_embd / m->hp.n_head; }
 
-static int32_t round_up_16(int32_t n) { return (n + 15) / 16 * 16; }
+static int32_t round_up_32(int32_t n) { return (n + 31) / 32 * 32; }
 
-static int64_t element_size(const gpt2_model *m) { return m->type == GPT2_F32 ? 4 : 2; }
+/* Bytes of a matrix. */
+static int64_t size_of(const gpt2_matrix *w) { return w->group_stride * w->n_groups; }
 
-/* Elements of one head's keys and of its values. */
-static int64_t keys_size(const gpt2_model *m, int32_t capacity) {
-    return (int64_t)capacity * head_size(m);
+/* One head's cache for so many positions, from `data` on. */
+static gpt2_head_cache cache_at(const gpt2_model *m, int32_t positions, uint8_t *data) {
+    int32_t size = head_size(m);
+    gpt2_head_cache c = {.head_size = size, .key_data = data};
+    c.keys = gpt2_matrix_shape(m->type, size, positions);
+    c.values = gpt2_matrix_shape(m->type, positions, size);
+    c.value_data = data + size_of(&c.keys);
+    c.value_scales = (float *)(void *)(c.value_data + size_of(&c.values));
+    return c;
 }
 
-static int64_t values_size(const gpt2_model *m, int32_t capacity) {
-    return (int64_t)capacity * round_up_16(head_size(m));
+static int64_t head_bytes(const gpt2_model *m, int32_t capacity) {
+    gpt2_head_cache c = cache_at(m, capacity, NULL);
+    return size_of(&c.keys) + size_of(&c.values) + (int64_t)capacity * (int64_t)sizeof(float);
 }
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
-    kv->capacity = round_up_16(capacity);
+    kv->capacity = round_up_32(capacity);
     int64_t bytes = gpt2_kv_bytes(m, kv);
     kv->data = (int64_t)(size_t)bytes == bytes ? malloc((size_t)bytes) : NULL; /* 32 bits */
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
@@ -31,27 +39,54 @@ void gpt2_kv_free(gpt2_kv *kv) {
 }
 
 int64_t gpt2_kv_bytes(const gpt2_model *m, const gpt2_kv *kv) {
-    return (keys_size(m, kv->capacity) + values_size(m, kv->capacity)) * m->hp.n_layer *
-           m->hp.n_head * element_size(m);
+    return head_bytes(m, kv->capacity) * m->hp.n_layer * m->hp.n_head;
 }
 
-static uint8_t *keys_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer, int32_t head) {
-    int64_t size = keys_size(m, kv->capacity) + values_size(m, kv->capacity);
-    return kv->data + ((int64_t)layer * m->hp.n_head + head) * size * element_size(m);
-}
-
-static uint8_t *values_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer, int32_t head) {
-    return keys_of(m, kv, layer, head) + keys_size(m, kv->capacity) * element_size(m);
+static gpt2_head_cache cache_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer,
+                                int32_t head) {
+    int64_t at = ((int64_t)layer * m->hp.n_head + head) * head_bytes(m, kv->capacity);
+    return cache_at(m, kv->capacity, kv->data + at);
 }
 
 void gpt2_kv_copy(const gpt2_model *m, const gpt2_kv *from, int32_t n, gpt2_kv *to) {
-    size_t keys = (size_t)(keys_size(m, round_up_16(n)) * element_size(m));
-    size_t values = (size_t)(values_size(m, n) * element_size(m));
+    int32_t blocks = (n + BLOCK - 1) / BLOCK;
     for (int32_t l = 0; l < m->hp.n_layer; l++)
         for (int32_t h = 0; h < m->hp.n_head; h++) {
-            memcpy(keys_of(m, to, l, h), keys_of(m, from, l, h), keys);
-            memcpy(values_of(m, to, l, h), values_of(m, from, l, h), values);
+            gpt2_head_cache a = cache_of(m, from, l, h), b = cache_of(m, to, l, h);
+            int64_t keys = (n + GROUP - 1) / GROUP * a.keys.group_stride;
+            memcpy(b.key_data, a.key_data, (size_t)keys);
+            memcpy(b.value_scales, a.value_scales, (size_t)n * sizeof(float));
+            if (m->type == GPT2_F32) {
+                memcpy(b.value_data, a.value_data, (size_t)n * (size_t)a.head_size * sizeof(float));
+                continue;
+            }
+            for (int32_t g = 0; g < a.values.n_groups; g++) {
+                uint8_t *source = a.value_data + g * a.values.group_stride;
+                uint8_t *target = b.value_data + g * b.values.group_stride;
+                memcpy(target, source, (size_t)blocks * GROUP * sizeof(uint16_t));
+                memcpy(target + b.values.quants, source + a.values.quants,
+                       (size_t)blocks * GROUP * BLOCK);
+            }
         }
+}
+
+/* Blocks that a quantised row of attention needs: a query's, or those of all scores. */
+static size_t blocks_aside(const gpt2_model *m) {
+    int32_t widest = head_size(m) > m->hp.n_ctx ? head_size(m) : m->hp.n_ctx;
+    return (size_t)round_up_32(widest) / BLOCK;
+}
+
+static int rows_new(size_t blocks, gpt2_rows_q8 *rows) {
+    rows->quant = malloc(blocks * BLOCK * sizeof *rows->quant);
+    rows->scale = malloc(blocks * sizeof *rows->scale);
+    rows->offset = malloc(blocks * sizeof *rows->offset);
+    return rows->quant && rows->scale && rows->offset;
+}
+
+static void rows_free(gpt2_rows_q8 *rows) {
+    free(rows->quant);
+    free(rows->scale);
+    free(rows->offset);
 }
 
 int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_rows,
@@ -59,6 +94,7 @@ int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_row
     size_t rows = (size_t)max_rows, e = (size_t)m->hp.n_embd;
     size_t threads = (size_t)gpt2_pool_threads(pool), inputs = rows + PRIVATE_ROWS * threads;
     size_t blocks = inputs * ((4 * e + BLOCK - 1) / BLOCK);
+    size_t aside = threads * ATTENTION_ROWS * blocks_aside(m);
     *ws = (gpt2_workspace){.m = m, .pool = pool, .max_rows = max_rows};
     ws->x = malloc(rows * e * sizeof(float));
     ws->normed = malloc(inputs * e * sizeof(float));
@@ -66,13 +102,10 @@ int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_row
     ws->mixed = malloc(rows * e * sizeof(float));
     ws->hidden = malloc(rows * 4 * e * sizeof(float));
     ws->scores =
-        malloc(threads * ATTENTION_ROWS * (size_t)round_up_16(m->hp.n_ctx) * sizeof(float));
+        malloc(threads * ATTENTION_ROWS * (size_t)round_up_32(m->hp.n_ctx) * sizeof(float));
     ws->logits = malloc((size_t)max_logits * (size_t)m->hp.n_vocab * sizeof(float));
-    ws->q.quant = malloc(blocks * BLOCK * sizeof *ws->q.quant);
-    ws->q.scale = malloc(blocks * sizeof *ws->q.scale);
-    ws->q.offset = malloc(blocks * sizeof *ws->q.offset);
-    if (ws->x && ws->normed && ws->qkv && ws->mixed && ws->hidden && ws->scores && ws->logits &&
-        ws->q.quant && ws->q.scale && ws->q.offset)
+    if (rows_new(blocks, &ws->q) && rows_new(aside, &ws->aside) && ws->x && ws->normed && ws->qkv &&
+        ws->mixed && ws->hidden && ws->scores && ws->logits)
         return GPT2_OK;
     gpt2_workspace_free(ws);
     return GPT2_ENOMEM;
@@ -86,9 +119,8 @@ void gpt2_workspace_free(gpt2_workspace *ws) {
     free(ws->hidden);
     free(ws->scores);
     free(ws->logits);
-    free(ws->q.quant);
-    free(ws->q.scale);
-    free(ws->q.offset);
+    rows_free(&ws->q);
+    rows_free(&ws->aside);
     *ws = (gpt2_workspace){0};
 }
 
@@ -156,21 +188,29 @@ static void residual_linear(gpt2_workspace *ws, int32_t thread, const float *x,
 static void store(const gpt2_workspace *ws, const gpt2_row *rows, int32_t r, int32_t layer,
                   int32_t h) {
     const gpt2_model *m = ws->m;
-    int32_t e = m->hp.n_embd, size = head_size(m);
-    const float *k = ws->qkv + (int64_t)r * 3 * e + e + h * size;
-    m->kernels->cache_store(m, k, k + e, rows[r].position, size, keys_of(m, rows[r].kv, layer, h),
-                            values_of(m, rows[r].kv, layer, h));
+    int32_t e = m->hp.n_embd;
+    const float *k = ws->qkv + (int64_t)r * 3 * e + e + h * head_size(m);
+    gpt2_head_cache c = cache_of(m, rows[r].kv, layer, h);
+    m->kernels->cache_store(m, k, k + e, rows[r].position, &c);
 }
 
-/* Fetches the cache of row r and head h. Caches of a large batch come from memory in pieces too
- * short for the processor to see where they go. */
+/* Fetches the cache of a row and head. Caches of a large batch come from memory in pieces too short
+ * for the processor to see where they go. */
 static void fetch(const gpt2_model *m, const gpt2_row *row, int32_t layer, int32_t h) {
-    int64_t keys = keys_size(m, round_up_16(row->position + 1)) * element_size(m);
-    int64_t values = values_size(m, row->position + 1) * element_size(m);
-    for (int64_t i = 0; i < keys; i += 64)
-        __builtin_prefetch(keys_of(m, row->kv, layer, h) + i, 0, 2);
-    for (int64_t i = 0; i < values; i += 64)
-        __builtin_prefetch(values_of(m, row->kv, layer, h) + i, 0, 2);
+    gpt2_head_cache c = cache_of(m, row->kv, layer, h);
+    int64_t keys = row->position / GROUP * c.keys.group_stride + c.keys.group_stride;
+    int64_t values = (int64_t)(row->position / BLOCK + 1) * GROUP * BLOCK;
+    for (int64_t i = 0; i < keys; i += 64) __builtin_prefetch(c.key_data + i, 0, 2);
+    for (int32_t g = 0; g < c.values.n_groups; g++)
+        for (int64_t i = 0; i < values; i += 64)
+            __builtin_prefetch(c.value_data + g * c.values.group_stride + c.values.quants + i, 0,
+                               2);
+}
+
+static gpt2_rows_q8 rows_aside(const gpt2_workspace *ws, int32_t thread) {
+    size_t at = (size_t)thread * ATTENTION_ROWS * blocks_aside(ws->m);
+    return (gpt2_rows_q8){ws->aside.quant + at * BLOCK, ws->aside.scale + at,
+                          ws->aside.offset + at};
 }
 
 /* Causal self-attention of every row to its sequence's positions up to its own. Threads share the
@@ -180,8 +220,9 @@ static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, 
     const gpt2_model *m = ws->m;
     int32_t e = m->hp.n_embd, size = head_size(m), heads = m->hp.n_head, begin, end;
     int whole_heads = heads % gpt2_pool_threads(ws->pool) == 0;
-    int64_t ld_scores = round_up_16(m->hp.n_ctx);
+    int64_t ld_scores = round_up_32(m->hp.n_ctx);
     float *scores = ws->scores + thread * ATTENTION_ROWS * ld_scores;
+    gpt2_rows_q8 aside = rows_aside(ws, thread);
     gpt2_pool_share(ws->pool, thread, heads * n, &begin, &end);
     if (!whole_heads) {
         for (int32_t i = begin; i < end; i++) store(ws, rows, i % n, layer, i / n);
@@ -197,9 +238,9 @@ static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, 
             fetch(m, &rows[(r + run) % n], layer, (i + run) / n);
         if (whole_heads)
             for (int32_t j = 0; j < run; j++) store(ws, rows, r + j, layer, h);
-        m->kernels->attend(m, ws->qkv + (int64_t)r * 3 * e + h * size, 3 * e, run,
-                           keys_of(m, rows[r].kv, layer, h), values_of(m, rows[r].kv, layer, h),
-                           rows[r].position + 1, size, scores, ld_scores,
+        gpt2_head_cache c = cache_of(m, rows[r].kv, layer, h);
+        m->kernels->attend(m, ws->qkv + (int64_t)r * 3 * e + h * size, 3 * e, run, &c,
+                           rows[r].position + 1, &aside, scores, ld_scores,
                            ws->mixed + (int64_t)r * e + h * size, e);
     }
     gpt2_pool_barrier(ws->pool);

@@ -5,9 +5,9 @@
 #include "kernels.h"
 #include "pool.h"
 
-/* Keys and values of one sequence, for `capacity` positions, a multiple of 16. */
+/* Keys and values of one sequence, for `capacity` positions, a multiple of 32. */
 typedef struct {
-    uint8_t *data; /* [n_layer][n_head]: keys, then values (see gpt2_kernels.cache_store) */
+    uint8_t *data; /* [n_layer][n_head]: keys, values, value scales (see gpt2_head_cache) */
     int32_t capacity;
 } gpt2_kv;
 
@@ -33,14 +33,15 @@ typedef struct {
     const gpt2_model *m;
     gpt2_pool *pool;
     int32_t max_rows;
-    float *x;       /* [rows][n_embd]: the residual stream */
-    float *normed;  /* [rows + PRIVATE_ROWS * threads][n_embd] */
-    float *qkv;     /* [rows][3 n_embd] */
-    float *mixed;   /* [rows][n_embd]: the heads' outputs side by side */
-    float *hidden;  /* [rows][4 n_embd] */
-    float *scores;  /* [threads][ATTENTION_ROWS][n_ctx rounded up to 16] */
-    float *logits;  /* [max_logits][n_vocab] */
-    gpt2_rows_q8 q; /* [rows + PRIVATE_ROWS * threads]: the input of the next matrix product */
+    float *x;           /* [rows][n_embd]: the residual stream */
+    float *normed;      /* [rows + PRIVATE_ROWS * threads][n_embd] */
+    float *qkv;         /* [rows][3 n_embd] */
+    float *mixed;       /* [rows][n_embd]: the heads' outputs side by side */
+    float *hidden;      /* [rows][4 n_embd] */
+    float *scores;      /* [threads][ATTENTION_ROWS][n_ctx rounded up to 32] */
+    float *logits;      /* [max_logits][n_vocab] */
+    gpt2_rows_q8 q;     /* [rows + PRIVATE_ROWS * threads]: the input of the next matrix product */
+    gpt2_rows_q8 aside; /* [threads][ATTENTION_ROWS]: queries and scores, quantised */
 } gpt2_workspace;
 
 int32_t gpt2_workspace_new(const gpt2_model *m, gpt2_pool *pool, int32_t max_rows,

@@ -16,6 +16,19 @@ typedef struct {
     int32_t *offset; /* [rows][n_blocks]: -128 times the sum of a block's quants */
 } gpt2_rows_q8;
 
+/* One head's keys and values in the cache.
+ * GPT2_Q8_0: keys and values are matrices of that type, so that attention is two matrix products.
+ *   keys   positions x head_size
+ *   values head_size x positions, a quant standing for itself: the scale of each position is
+ *          beside them, since it multiplies the weight that attention gives to the position.
+ * GPT2_F32: keys in that layout too, values float [positions][head_size]. */
+typedef struct {
+    gpt2_matrix keys, values; /* shapes for all positions that there is room for */
+    uint8_t *key_data, *value_data;
+    float *value_scales; /* [positions] */
+    int32_t head_size;
+} gpt2_head_cache;
+
 /* What a matrix product does with its result z = W x + b. */
 typedef enum { STORE, GELU, ADD } gpt2_epilogue;
 
@@ -34,19 +47,17 @@ struct gpt2_kernels {
     /* Layer normalisation (Ba et al., 2016), epsilon 1e-5: y [n] from x [n]. */
     void (*layer_norm)(const float *x, const float *gain, const float *bias, int32_t n, float *y);
 
-    /* Appends keys and values of one position to one head's cache. k, v [head_size].
-     * keys   [n / 16][head_size][16]: positions interleaved, so that scores need no sums across
-     * lanes; values [n][head_pad], head_pad = head_size rounded up to 16. Elements are float16, or
-     * float for a GPT2_F32 model. */
+    /* Keys and values [head_size] of one position into one head's cache. */
     void (*cache_store)(const gpt2_model *m, const float *k, const float *v, int32_t position,
-                        int32_t head_size, void *keys, void *values);
+                        const gpt2_head_cache *cache);
 
     /* One head's attention of queries q [n_queries][ld_q], 1 to ATTENTION_ROWS of them one position
      * after the other, to the positions up to their own, n for the first: out [n_queries][ld_out].
-     * scores: scratch [ATTENTION_ROWS][ld_scores], ld_scores the positions rounded up to 16. */
+     * xq: scratch of ATTENTION_ROWS rows, for queries and for scores. scores: scratch
+     * [ATTENTION_ROWS][ld_scores], ld_scores the positions rounded up to 32. */
     void (*attend)(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_queries,
-                   const void *keys, const void *values, int32_t n, int32_t head_size,
-                   float *scores, int64_t ld_scores, float *out, int64_t ld_out);
+                   const gpt2_head_cache *cache, int32_t n, const gpt2_rows_q8 *xq, float *scores,
+                   int64_t ld_scores, float *out, int64_t ld_out);
 
     /* The largest number of each cell of x [n]. Cell c holds the 16 numbers at
      * c / 16 * 256 + c % 16 + 16 j; cells [n / 256, rounded up][16]. */

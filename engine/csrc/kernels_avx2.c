@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "numeric.h"
+#include "q8_0.h"
 
 #define W 8
 #define GROUPS 1
@@ -21,10 +21,6 @@ typedef int16_t activation;
 
 static inline __attribute__((always_inline)) vf load_f16(const uint16_t *p) {
     return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
-static inline __attribute__((always_inline)) void store_f16(uint16_t *p, vf x) {
-    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT));
 }
 
 /* Not VPMADDUBSW, which saturates. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "numeric.h"
+#include "q8_0.h"
 
 #define W 16
 #define GROUPS 2
@@ -22,11 +22,6 @@ typedef int8_t activation;
 
 static inline __attribute__((always_inline)) vf load_f16(const uint16_t *p) {
     return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
-static inline __attribute__((always_inline)) void store_f16(uint16_t *p, vf x) {
-    _mm256_storeu_si256((__m256i *)(void *)p,
-                        _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT));
 }
 
 #define OWN_DOT_TILE

@@ -8,7 +8,6 @@
  * The including file defines W, GROUPS (how many groups of weights a tile spans), GPT2_KERNELS,
  * GPT2_KERNELS_NAME, the type `activation` of quants, and
  *   load_f16(p)           W floats from float16,
- *   store_f16(p, x)       W floats to float16, rounded to nearest, ties to even,
  *   multiply_pairs(a, b)  in each lane, the sum of two products of 16-bit numbers; or OWN_DOT_TILE,
  *                         dot_tile() and store_quants().
  */
@@ -148,7 +147,7 @@ INLINE void tile_q8(int G, int T, const gpt2_matrix *w, const uint8_t *groups, u
                     const gpt2_rows_q8 *x, int32_t row, vf *z) {
     const int32_t n_blocks = w->n_blocks;
     const int64_t stride = w->group_stride;
-    const uint8_t *quants = groups + (stride - (int64_t)n_blocks * GROUP * BLOCK);
+    const uint8_t *quants = groups + w->quants;
     const uint16_t *scales = (const uint16_t *)(const void *)groups;
     const activation *a = (const activation *)x->quant + (int64_t)row * n_blocks * BLOCK;
     const float *a_scale = x->scale + (int64_t)row * n_blocks;
@@ -277,7 +276,7 @@ static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_
     }
 }
 
-/* ---- Normalisation, attention, exp -------------------------------------------------------- */
+/* ---- Normalisation ------------------------------------------------------------------------ */
 
 static void layer_norm(const float *x, const float *gain, const float *bias, int32_t n, float *y) {
     float tail[GROUP] = {0};
@@ -300,154 +299,146 @@ static void layer_norm(const float *x, const float *gain, const float *bias, int
     for (int32_t i = 0; i < n; i++) y[i] = (x[i] - mean) * inverse * gain[i] + bias[i];
 }
 
-/* One head's vector into the cache, its elements `step` apart and padded to `n_pad` with zeros. */
-INLINE void store_cache(int q8, const float *x, int32_t n, int32_t n_pad, int64_t step, void *cache,
-                        int64_t at) {
-    for (int32_t d = 0; d < n_pad; d += W) {
-        float part[W] = {0};
-        uint16_t half[W];
-        memcpy(part, x + d, (size_t)(n - d < W ? (n > d ? n - d : 0) : W) * 4);
-        if (q8) { /* float16 without infinities */
-            vf v = larger(smaller(load(part), splat(65504.0f)), splat(-65504.0f));
-            store_f16(half, v);
+/* ---- The cache ---------------------------------------------------------------------------- */
+
+/* A key becomes row `position` of a packed Q8_0 matrix. */
+static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache *c) {
+    uint8_t *group = c->key_data + position / GROUP * c->keys.group_stride;
+    int32_t lane = position % GROUP;
+    for (int32_t b = 0; b < c->keys.n_blocks; b++) {
+        int8_t quant[BLOCK];
+        int32_t rest = c->head_size - b * BLOCK;
+        quantize_q8_0(k + b * BLOCK, 1, rest < BLOCK ? rest : BLOCK,
+                      (uint16_t *)(void *)group + b * GROUP + lane, quant);
+        for (int i = 0; i < BLOCK; i++) quant[i] = (int8_t)(quant[i] ^ -128); /* + 128 */
+        for (int i = 0; i < BLOCK; i += 4)
+            memcpy(group + c->keys.quants + (b * BLOCK + i) * GROUP + lane * 4, quant + i, 4);
+    }
+}
+
+/* A value becomes column `position` of one. */
+static void store_value_q8(const float *v, int32_t position, const gpt2_head_cache *c) {
+    int32_t n = c->head_size, amax_bits = 0;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t bits = (int32_t)(float_bits(v[i]) & 0x7fffffffu);
+        amax_bits = bits > amax_bits ? bits : amax_bits;
+    }
+    float amax = float_of_bits((uint32_t)amax_bits);
+    float inverse = amax_bits > 0 ? 127.0f / amax : 0.0f;
+    for (int32_t g = 0; g < c->values.n_groups; g++) {
+        uint8_t *group = c->value_data + g * c->values.group_stride;
+        uint8_t *column = group + c->values.quants + position / 4 * GROUP * 4 + position % 4;
+        float part[GROUP] = {0};
+        int32_t q[GROUP], rest = n - g * GROUP;
+        memcpy(part, v + g * GROUP, (size_t)(rest < GROUP ? rest : GROUP) * 4);
+        for (int i = 0; i < GROUP; i += W) {
+            vf x = load(part + i) * splat(inverse);
+            x = larger(smaller(x, splat(127.0f)), splat(-127.0f));
+            *(vi_unaligned *)(q + i) = (vi)(x + splat(12582912.0f)) - (0x4b400000 - 128);
         }
-        for (int i = 0; i < W && d + i < n_pad; i++) {
-            if (q8)
-                ((uint16_t *)cache)[at + (d + i) * step] = half[i];
-            else
-                ((float *)cache)[at + (d + i) * step] = part[i];
+        for (int i = 0; i < GROUP; i++) column[i * 4] = (uint8_t)q[i];
+        if (position % BLOCK == 0) {
+            uint16_t *scales = (uint16_t *)(void *)group + position / BLOCK * GROUP;
+            for (int i = 0; i < GROUP; i++) scales[i] = 0x3c00; /* 1 */
         }
     }
+    c->value_scales[position] = amax / 127.0f;
 }
 
 static void cache_store(const gpt2_model *m, const float *k, const float *v, int32_t position,
-                        int32_t head_size, void *keys, void *values) {
-    int64_t key_at = (int64_t)(position / GROUP) * head_size * GROUP + position % GROUP;
-    int32_t head_pad = (head_size + GROUP - 1) / GROUP * GROUP;
+                        const gpt2_head_cache *c) {
     if (m->type == GPT2_Q8_0) {
-        store_cache(1, k, head_size, head_size, GROUP, keys, key_at);
-        store_cache(1, v, head_size, head_pad, 1, values, (int64_t)position * head_pad);
-    } else {
-        store_cache(0, k, head_size, head_size, GROUP, keys, key_at);
-        store_cache(0, v, head_size, head_pad, 1, values, (int64_t)position * head_pad);
+        store_key_q8(k, position, c);
+        store_value_q8(v, position, c);
+        return;
     }
+    int32_t n = c->head_size;
+    float *keys = (float *)(void *)(c->key_data + position / GROUP * c->keys.group_stride);
+    float *values = (float *)(void *)c->value_data + (int64_t)position * n;
+    for (int32_t d = 0; d < n; d++) keys[d * GROUP + position % GROUP] = k[d];
+    memcpy(values, v, (size_t)n * 4);
 }
 
-INLINE vf load_cache(int q8, const void *p, int64_t at) {
-    return q8 ? load_f16((const uint16_t *)p + at) : load((const float *)p + at);
-}
+/* ---- Attention ---------------------------------------------------------------------------- */
 
-/* T queries' scores of N * 16 positions: a plain dot product each, in order of the elements. */
-INLINE void score_tiles(int T, int N, int q8, const float *q, int64_t ld_q, const void *keys,
-                        int64_t at, int32_t head_size, float scale, float *scores,
-                        int64_t ld_scores) {
-    vf sum[4 * VECTORS];
-    UNROLL
-    for (int i = 0; i < T * N * VECTORS; i++) sum[i] = (vf){0};
-    for (int32_t d = 0; d < head_size; d++) {
-        UNROLL
-        for (int i = 0; i < N * VECTORS; i++) {
-            vf k = load_cache(
-                q8, keys, at + ((int64_t)(i / VECTORS) * head_size + d) * GROUP + i % VECTORS * W);
-            UNROLL
-            for (int t = 0; t < T; t++) sum[t * N * VECTORS + i] += splat(q[t * ld_q + d]) * k;
-        }
+/* Turns n scores into exp(scale (score - largest)), each times its factor where there are any, and
+ * those from n to `padded`, a multiple of 16, into zeros. Returns one over the sum without factors.
+ */
+static float softmax(float *scores, int32_t n, int32_t padded, float scale, const float *factors) {
+    vf most = splat(-INFINITY), sum[VECTORS];
+    for (int32_t p = n; p < padded; p++) scores[p] = -INFINITY;
+    for (int32_t p = 0; p < padded; p += W) {
+        vf x = load(scores + p) * splat(scale);
+        most = larger(x, most);
+        store(scores + p, x);
     }
-    UNROLL
-    for (int t = 0; t < T; t++)
-        for (int i = 0; i < N * VECTORS; i++)
-            store(scores + t * ld_scores + i * W, sum[t * N * VECTORS + i] * splat(scale));
-}
-
-/* Turns n scores, padded to 16, into exp(score - largest); one over their sum. */
-INLINE float softmax(float *scores, int32_t n) {
-    float max = scores[0];
-    for (int32_t t = 1; t < n; t++) max = scores[t] > max ? scores[t] : max;
-    vf sum[VECTORS];
+    float lane[W], max;
+    store(lane, most);
+    max = lane[0];
+    for (int i = 1; i < W; i++) max = lane[i] > max ? lane[i] : max;
     for (int v = 0; v < VECTORS; v++) sum[v] = (vf){0};
-    for (int32_t t = 0; t < n; t += GROUP) {
+    for (int32_t p = 0; p < padded; p += GROUP) {
         for (int v = 0; v < VECTORS; v++)
-            store(scores + t + v * W, vexp(load(scores + t + v * W) - splat(max)));
-        for (int32_t j = n - t; j < GROUP; j++) scores[t + j] = 0; /* beyond the last position */
-        for (int v = 0; v < VECTORS; v++) sum[v] += load(scores + t + v * W);
+            store(scores + p + v * W, vexp(load(scores + p + v * W) - splat(max)));
+        for (int32_t j = n > p ? n - p : 0; j < GROUP; j++) scores[p + j] = 0;
+        for (int v = 0; v < VECTORS; v++) sum[v] += load(scores + p + v * W);
     }
+    if (factors)
+        for (int32_t p = 0; p < n; p++) scores[p] *= factors[p];
     return 1.0f / sum_lanes(sum);
 }
 
-/* T queries' sums of the values' columns [d, d + N * W), weighted, in order of the positions. Query
- * t sees n + t positions. */
-INLINE void mix_values(int T, int N, int q8, const float *weights, int64_t ld_weights,
-                       const void *values, int32_t n, int32_t head_pad, int32_t d, vf *sum) {
-    UNROLL
-    for (int i = 0; i < T * N; i++) sum[i] = (vf){0};
-    for (int32_t p = 0; p < n; p++) {
-        UNROLL
-        for (int i = 0; i < N; i++) {
-            vf v = load_cache(q8, values, (int64_t)p * head_pad + d + i * W);
-            UNROLL
-            for (int t = 0; t < T; t++) sum[t * N + i] += splat(weights[t * ld_weights + p]) * v;
-        }
+static void attend_f32(const float *q, const gpt2_head_cache *c, int32_t n, float *scores,
+                       float *out) {
+    int32_t size = c->head_size, padded = (n + GROUP - 1) / GROUP * GROUP;
+    const float *values = (const float *)(const void *)c->value_data;
+    for (int32_t p = 0; p < padded; p += GROUP) {
+        const float *keys = (const float *)(const void *)(c->key_data + (int64_t)p * size * 4);
+        vf sum[VECTORS];
+        for (int v = 0; v < VECTORS; v++) sum[v] = (vf){0};
+        for (int32_t d = 0; d < size; d++)
+            for (int v = 0; v < VECTORS; v++)
+                sum[v] += splat(q[d]) * load(keys + d * GROUP + v * W);
+        for (int v = 0; v < VECTORS; v++) store(scores + p + v * W, sum[v]);
     }
-    UNROLL
-    for (int t = 1; t < T; t++)
-        for (int32_t p = n; p < n + t; p++)
-            for (int i = 0; i < N; i++)
-                sum[t * N + i] += splat(weights[t * ld_weights + p]) *
-                                  load_cache(q8, values, (int64_t)p * head_pad + d + i * W);
-}
-
-/* T queries of one sequence, one position after the other. */
-INLINE void attend_rows(int T, int q8, const float *q, int64_t ld_q, const void *keys,
-                        const void *values, int32_t n, int32_t head_size, float *scores,
-                        int64_t ld_scores, float *out, int64_t ld_out) {
-    enum { COLUMNS = W == 16 ? 4 : 2 }; /* vectors of values that fit the registers */
-    float scale = 1.0f / sqrtf((float)head_size), inverse[4];
-    int32_t tiles = (n + T - 1 + GROUP - 1) / GROUP, i = 0;
-    if (T == 1 && W > 4) /* of four, one tile fills the registers */
-        for (; i + 4 <= tiles; i += 4)
-            score_tiles(1, 4, q8, q, ld_q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
-                        scores + i * GROUP, ld_scores);
-    for (; i < tiles; i++)
-        score_tiles(T, 1, q8, q, ld_q, keys, (int64_t)i * head_size * GROUP, head_size, scale,
-                    scores + i * GROUP, ld_scores);
-    for (int t = 0; t < T; t++) inverse[t] = softmax(scores + t * ld_scores, n + t);
-
-    int32_t head_pad = (head_size + GROUP - 1) / GROUP * GROUP, d = 0;
-    vf sum[4 * COLUMNS];
-    for (; d + COLUMNS * W <= head_size; d += COLUMNS * W) {
-        mix_values(T, COLUMNS, q8, scores, ld_scores, values, n, head_pad, d, sum);
-        UNROLL
-        for (int t = 0; t < T; t++)
-            for (int c = 0; c < COLUMNS; c++)
-                store(out + t * ld_out + d + c * W, sum[t * COLUMNS + c] * splat(inverse[t]));
-    }
-    for (; d < head_size; d += W) {
-        mix_values(T, 1, q8, scores, ld_scores, values, n, head_pad, d, sum);
-        UNROLL
-        for (int t = 0; t < T; t++) {
-            float last[W];
-            store(last, sum[t] * splat(inverse[t]));
-            memcpy(out + t * ld_out + d, last, (size_t)(head_size - d < W ? head_size - d : W) * 4);
-        }
-    }
+    float inverse = softmax(scores, n, padded, 1.0f / sqrtf((float)size), NULL);
+    memset(out, 0, (size_t)size * 4);
+    for (int32_t p = 0; p < n; p++)
+        for (int32_t d = 0; d < size; d++) out[d] += scores[p] * values[(int64_t)p * size + d];
+    for (int32_t d = 0; d < size; d++) out[d] *= inverse;
 }
 
 static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_queries,
-                   const void *keys, const void *values, int32_t n, int32_t head_size,
-                   float *scores, int64_t ld_scores, float *out, int64_t ld_out) {
-    int q8 = m->type == GPT2_Q8_0;
-    if (n_queries == ATTENTION_ROWS && q8)
-        attend_rows(4, 1, q, ld_q, keys, values, n, head_size, scores, ld_scores, out, ld_out);
-    else
-        for (int32_t t = 0; t < n_queries; t++) {
-            if (q8)
-                attend_rows(1, 1, q + t * ld_q, ld_q, keys, values, n + t, head_size, scores,
-                            ld_scores, out + t * ld_out, ld_out);
-            else
-                attend_rows(1, 0, q + t * ld_q, ld_q, keys, values, n + t, head_size, scores,
-                            ld_scores, out + t * ld_out, ld_out);
-        }
+                   const gpt2_head_cache *c, int32_t n, const gpt2_rows_q8 *xq, float *scores,
+                   int64_t ld_scores, float *out, int64_t ld_out) {
+    if (m->type == GPT2_F32) {
+        for (int32_t t = 0; t < n_queries; t++)
+            attend_f32(q + t * ld_q, c, n + t, scores, out + t * ld_out);
+        return;
+    }
+    int32_t most = n + n_queries - 1; /* positions, of the last query */
+    gpt2_matrix keys = c->keys, values = c->values;
+    keys.data = c->key_data;
+    keys.n_groups = (most + GROUP - 1) / GROUP;
+    keys.n_out = keys.n_groups * GROUP;
+    values.data = c->value_data;
+    values.n_blocks = (most + BLOCK - 1) / BLOCK;
+    values.n_in = values.n_blocks * BLOCK;
+
+    float inverse[ATTENTION_ROWS], scale = 1.0f / sqrtf((float)c->head_size);
+    for (int32_t t = 0; t < n_queries; t++) quantize(q + t * ld_q, c->head_size, t, xq);
+    matmul(m, &keys, NULL, NULL, xq, 0, n_queries, 0, keys.n_groups, STORE, scores, ld_scores);
+    for (int32_t t = 0; t < n_queries; t++) {
+        float *s = scores + t * ld_scores;
+        inverse[t] = softmax(s, n + t, values.n_in, scale, c->value_scales);
+        quantize(s, values.n_in, t, xq);
+    }
+    matmul(m, &values, NULL, NULL, xq, 0, n_queries, 0, values.n_groups, STORE, out, ld_out);
+    for (int32_t t = 0; t < n_queries; t++)
+        for (int32_t d = 0; d < c->head_size; d++) out[t * ld_out + d] *= inverse[t];
 }
+
+/* ---- What sampling needs ------------------------------------------------------------------ */
 
 static void cell_maxima(const float *x, int32_t n, float *cells) {
     vf most[VECTORS];

@@ -9,7 +9,7 @@
 #endif
 
 #include "kernels.h"
-#include "numeric.h"
+#include "q8_0.h"
 
 #define W 4
 #define GROUPS 1
@@ -26,10 +26,6 @@ static inline vf load_f16(const uint16_t *p) {
     memcpy(&h, p, sizeof h);
     vi bits = __builtin_convertvector(h, vi) << 13 & (int32_t)0x8fffe000u;
     return (vf)bits * 0x1p112f; /* as in f32_from_f16() */
-}
-
-static inline void store_f16(uint16_t *p, vf x) {
-    for (int i = 0; i < W; i++) p[i] = f16_from_f32(x[i]);
 }
 
 static inline vi multiply_pairs(vi a, vi b) {

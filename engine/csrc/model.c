@@ -29,13 +29,13 @@ static int possible(const gpt2_hparams *hp, int32_t type) {
            hp->n_layer >= 1 && hp->n_layer <= 1 << 10;
 }
 
-static gpt2_matrix matrix_of(gpt2_type type, int32_t n_in, int32_t n_out) {
+gpt2_matrix gpt2_matrix_shape(gpt2_type type, int32_t n_in, int32_t n_out) {
     gpt2_matrix m = {.n_in = n_in, .n_out = n_out};
     m.n_blocks = (n_in + BLOCK - 1) / BLOCK;
     m.n_groups = (n_out + GROUP - 1) / GROUP;
+    m.quants = type == GPT2_F32 ? 0 : round_up((int64_t)m.n_blocks * GROUP * 2, ALIGN);
     m.group_stride = type == GPT2_F32 ? (int64_t)n_in * GROUP * 4
-                                      : round_up((int64_t)m.n_blocks * GROUP * 2, ALIGN) +
-                                            (int64_t)m.n_blocks * GROUP * BLOCK;
+                                      : m.quants + (int64_t)m.n_blocks * GROUP * BLOCK;
     return m;
 }
 
@@ -70,7 +70,6 @@ static void pack_block(const float *x, int64_t stride, int32_t n, uint16_t *scal
 /* Element (row, k) of the source stands at x[row * row_stride + k * k_stride]. */
 static void pack_matrix(const gpt2_matrix *m, gpt2_type type, const float *x, int64_t row_stride,
                         int64_t k_stride, uint8_t *out) {
-    int64_t scales = round_up((int64_t)m->n_blocks * GROUP * 2, ALIGN);
     for (int32_t row = 0; row < m->n_groups * GROUP; row++) {
         uint8_t *group = out + row / GROUP * m->group_stride;
         int32_t lane = row % GROUP;
@@ -85,14 +84,14 @@ static void pack_matrix(const gpt2_matrix *m, gpt2_type type, const float *x, in
             int32_t n = m->n_in - b * BLOCK < BLOCK ? m->n_in - b * BLOCK : BLOCK;
             pack_block(source + b * BLOCK * k_stride, k_stride, row < m->n_out ? n : 0,
                        (uint16_t *)(void *)group + b * GROUP + lane,
-                       group + scales + b * GROUP * BLOCK + lane * 4);
+                       group + m->quants + b * GROUP * BLOCK + lane * 4);
         }
     }
 }
 
 static gpt2_matrix walk_matrix(walk *w, int32_t n_in, int32_t n_out, int64_t row_stride,
                                int64_t k_stride) {
-    gpt2_matrix m = matrix_of(w->type, n_in, n_out);
+    gpt2_matrix m = gpt2_matrix_shape(w->type, n_in, n_out);
     if (w->out && w->index == w->wanted)
         pack_matrix(&m, w->type, w->tensor, row_stride, k_stride, w->out + w->at);
     if (w->base) m.data = w->base + w->at;
@@ -204,7 +203,7 @@ void gpt2_embedding(const gpt2_model *m, int32_t token, float *out) {
         return;
     }
     const uint16_t *scales = (const uint16_t *)(const void *)group;
-    const uint8_t *quants = group + round_up((int64_t)e->n_blocks * GROUP * 2, ALIGN);
+    const uint8_t *quants = group + e->quants;
     for (int32_t k = 0; k < e->n_in; k++) {
         int32_t q = quants[k / 4 * GROUP * 4 + lane * 4 + k % 4] - 128;
         out[k] = (float)q * f32_from_f16(scales[k / BLOCK * GROUP + lane]);

@@ -21,8 +21,12 @@ enum {
 typedef struct {
     const uint8_t *data;
     int64_t group_stride; /* bytes */
+    int64_t quants;       /* bytes from a group's beginning to its quants */
     int32_t n_in, n_out, n_blocks, n_groups;
 } gpt2_matrix;
+
+/* The shape of a matrix in this layout, without data. */
+gpt2_matrix gpt2_matrix_shape(gpt2_type type, int32_t n_in, int32_t n_out);
 
 typedef struct {
     const float *ln_1_g, *ln_1_b; /* [n_embd] */
