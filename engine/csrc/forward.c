@@ -10,24 +10,12 @@ static int32_t round_up_32(int32_t n) { return (n + 31) / 32 * 32; }
 /* Bytes of a matrix. */
 static int64_t size_of(const gpt2_matrix *w) { return w->group_stride * w->n_groups; }
 
-/* One head's cache for so many positions, from `data` on. */
-static gpt2_head_cache cache_at(const gpt2_model *m, int32_t positions, uint8_t *data) {
-    int32_t size = head_size(m);
-    gpt2_head_cache c = {.head_size = size, .key_data = data};
-    c.keys = gpt2_matrix_shape(m->type, size, positions);
-    c.values = gpt2_matrix_shape(m->type, positions, size);
-    c.value_data = data + size_of(&c.keys);
-    c.value_scales = (float *)(void *)(c.value_data + size_of(&c.values));
-    return c;
-}
-
-static int64_t head_bytes(const gpt2_model *m, int32_t capacity) {
-    gpt2_head_cache c = cache_at(m, capacity, NULL);
-    return size_of(&c.keys) + size_of(&c.values) + (int64_t)capacity * (int64_t)sizeof(float);
-}
-
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
     kv->capacity = round_up_32(capacity);
+    kv->keys = gpt2_matrix_shape(m->type, head_size(m), kv->capacity);
+    kv->values = gpt2_matrix_shape(m->type, kv->capacity, head_size(m));
+    kv->head_bytes =
+        size_of(&kv->keys) + size_of(&kv->values) + (int64_t)kv->capacity * (int64_t)sizeof(float);
     int64_t bytes = gpt2_kv_bytes(m, kv);
     kv->data = (int64_t)(size_t)bytes == bytes ? malloc((size_t)bytes) : NULL; /* 32 bits */
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
@@ -39,13 +27,16 @@ void gpt2_kv_free(gpt2_kv *kv) {
 }
 
 int64_t gpt2_kv_bytes(const gpt2_model *m, const gpt2_kv *kv) {
-    return head_bytes(m, kv->capacity) * m->hp.n_layer * m->hp.n_head;
+    return kv->head_bytes * m->hp.n_layer * m->hp.n_head;
 }
 
 static gpt2_head_cache cache_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer,
                                 int32_t head) {
-    int64_t at = ((int64_t)layer * m->hp.n_head + head) * head_bytes(m, kv->capacity);
-    return cache_at(m, kv->capacity, kv->data + at);
+    gpt2_head_cache c = {.keys = kv->keys, .values = kv->values, .head_size = head_size(m)};
+    c.key_data = kv->data + ((int64_t)layer * m->hp.n_head + head) * kv->head_bytes;
+    c.value_data = c.key_data + size_of(&c.keys);
+    c.value_scales = (float *)(void *)(c.value_data + size_of(&c.values));
+    return c;
 }
 
 void gpt2_kv_copy(const gpt2_model *m, const gpt2_kv *from, int32_t n, gpt2_kv *to) {

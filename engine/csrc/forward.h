@@ -7,7 +7,9 @@
 
 /* Keys and values of one sequence, for `capacity` positions, a multiple of 32. */
 typedef struct {
-    uint8_t *data; /* [n_layer][n_head]: keys, values, value scales (see gpt2_head_cache) */
+    uint8_t *data;            /* [n_layer][n_head] of head_bytes: see gpt2_head_cache */
+    gpt2_matrix keys, values; /* shapes of one head's */
+    int64_t head_bytes;
     int32_t capacity;
 } gpt2_kv;
 

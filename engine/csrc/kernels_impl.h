@@ -136,8 +136,12 @@ typedef struct {
 } upcoming;
 
 INLINE void fetch(upcoming *next) {
+#if defined(__wasm__) /* has no such instruction */
+    (void)next;
+#else
     for (int i = 0; i < next->lines && next->at < next->end; i++, next->at += 64)
         __builtin_prefetch(next->at, 0, 2);
+#endif
 }
 
 /* G groups times T rows. Where a group has many vectors, V of them are taken at once: few rows
