@@ -149,8 +149,22 @@ static void push_pair(const gpt2_tokenizer *t, word *w, int32_t at) {
     if (m->left >= 0) push(w, (candidate){m->rank, at, left, right});
 }
 
+/* Joins the pair that began at c.at, unless a neighbour has taken part of it. Returns the symbol
+ * that is merged away, or -1. */
+static int32_t join(const gpt2_tokenizer *t, word *w, candidate c) {
+    symbol *s = &w->symbols[c.at];
+    if (s->id != c.left || s->next < 0 || w->symbols[s->next].id != c.right) return -1;
+    int32_t gone = s->next;
+    s->id = slot_of(t, c.left, c.right)->result;
+    s->next = w->symbols[gone].next;
+    if (s->next >= 0) w->symbols[s->next].previous = c.at;
+    w->symbols[gone] = (symbol){.id = -1, .previous = c.at, .next = -1};
+    return gone;
+}
+
 /* Encodes one word of n bytes: the pair of the lowest rank is merged, from left to right, wherever
- * it stands; then the next. */
+ * it stands; then the next. A pair that this makes waits until then even if its rank is lower, as
+ * it is where two merges make the same token. */
 static int64_t encode_word(const gpt2_tokenizer *t, word *w, const uint8_t *bytes, int32_t n,
                            int32_t *out) {
     for (int32_t i = 0; i < n; i++)
@@ -158,16 +172,18 @@ static int64_t encode_word(const gpt2_tokenizer *t, word *w, const uint8_t *byte
     w->n_heap = 0;
     for (int32_t i = 0; i + 1 < n; i++) push_pair(t, w, i);
     while (w->n_heap > 0) {
-        candidate c = pop(w);
-        symbol *s = &w->symbols[c.at];
-        if (s->id != c.left || s->next < 0 || w->symbols[s->next].id != c.right) continue;
-        symbol *gone = &w->symbols[s->next];
-        s->id = slot_of(t, c.left, c.right)->result;
-        s->next = gone->next;
-        gone->id = -1;
-        if (s->next >= 0) w->symbols[s->next].previous = c.at;
-        push_pair(t, w, s->previous);
-        push_pair(t, w, c.at);
+        int32_t rank = w->heap[0].rank, all_gone = -1; /* in this pass, linked by `next` */
+        while (w->n_heap > 0 && w->heap[0].rank == rank) {
+            int32_t gone = join(t, w, pop(w));
+            if (gone < 0) continue;
+            w->symbols[gone].next = all_gone;
+            all_gone = gone;
+        }
+        for (int32_t i = all_gone; i >= 0; i = w->symbols[i].next) {
+            int32_t joined = w->symbols[i].previous;
+            push_pair(t, w, w->symbols[joined].previous);
+            push_pair(t, w, joined);
+        }
     }
     int64_t count = 0;
     for (int32_t i = 0; i >= 0; i = w->symbols[i].next) out[count++] = w->symbols[i].id;

@@ -83,6 +83,18 @@ def test_encodes_as_gpt_2_simple_does(vocabulary: Path, reference: ModuleType) -
     check()
 
 
+def test_two_merges_that_make_one_token(reference: ModuleType, tmp_path: Path) -> None:
+    """A pair of a lower rank that the merging of another makes waits until that pass is over."""
+    merges = ["b c", "a b", "ab c", "abc a", "a bc"]
+    tokens = [chr(c) for c in (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x144))]
+    tokens += [*dict.fromkeys(merge.replace(" ", "") for merge in merges), "<|endoftext|>"]
+    ids = {token: i for i, token in enumerate(tokens)}
+    (tmp_path / "encoder.json").write_text(json.dumps(ids))
+    (tmp_path / "vocab.bpe").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    encoded = Tokenizer.load(tmp_path).encode("abcabc")
+    assert encoded == reference.get_encoder(str(tmp_path)).encode("abcabc") == 2 * [ids["abc"]]
+
+
 def test_classes_change_where_the_regex_library_says(
     tiny_checkpoint: Path, reference: ModuleType
 ) -> None:
