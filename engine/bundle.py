@@ -18,6 +18,7 @@ _FOOTER = 48
 _MAGIC = 0xDB4775248B80FB57
 _MAX_INDEX = 1 << 20  # bytes; GPT-2 XL's index has 26 kB
 _MAX_KEY = 1000  # bytes
+_MAX_DIMENSIONS = 8
 DT_FLOAT = 1
 
 
@@ -37,7 +38,7 @@ class _Malformed(Exception):
 
 
 def read_index(path: Path) -> dict[str, Entry]:
-    """The tensors that an ``.index`` file lists.
+    """The tensors that an ``.index`` file lists; no two share bytes of the data file.
 
     Raises CheckpointError when the file is missing, a Git LFS pointer, cut short or damaged.
     """
@@ -78,7 +79,17 @@ def _entries(data: bytes) -> dict[str, Entry]:
                 entries[key.decode()] = _entry(value)
             else:
                 _check_header(value)
+    _check_apart(entries)
     return entries
+
+
+def _check_apart(entries: dict[str, Entry]) -> None:
+    """So that what a checkpoint unfolds to is bounded by the size of its data file."""
+    end = 0
+    for entry in sorted(entries.values(), key=lambda entry: (entry.offset, entry.size)):
+        if entry.size and entry.offset < end:
+            raise _Malformed("its tensors overlap")
+        end = max(end, entry.offset + entry.size)
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
@@ -189,6 +200,8 @@ def _entry(data: bytes) -> Entry:
     for number, value in _fields(data):
         if number == 2:
             shape = tuple(_dimensions(_message(value)))
+            if len(shape) > _MAX_DIMENSIONS:
+                raise _Malformed("a tensor has too many dimensions")
         elif number in numbers:
             numbers[number] = _integer(value)
     if numbers[3] != 0:

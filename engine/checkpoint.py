@@ -225,7 +225,8 @@ def _read_hparams(path: Path) -> HParams:
     for field in fields(HParams):
         value = content.get(field.name)
         if type(value) is not int or not 1 <= value <= 1 << 22:
-            raise CheckpointError(f"{path}: {field.name} is {value!r}, not a sensible number")
+            shown = repr(value)[:100]
+            raise CheckpointError(f"{path}: {field.name} is {shown}, not a sensible number")
         values[field.name] = value
     return HParams(**values)
 

@@ -14,7 +14,7 @@ class CheckpointError(Exception):
     """A checkpoint folder that cannot be read. The message says what is wrong and what to do."""
 
 
-def read_bytes(path: Path, limit: int = 64 << 20) -> bytes:
+def read_bytes(path: Path, limit: int = 8 << 20) -> bytes:
     """A small file, of at most `limit` bytes.
 
     Raises CheckpointError if it is missing, unreadable, larger or a Git LFS pointer.

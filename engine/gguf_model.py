@@ -153,7 +153,7 @@ class GgufModel:
         if get(_ARCHITECTURE) != "gpt2":
             raise self._refuse(f"its architecture is {get(_ARCHITECTURE)!r}, not 'gpt2'"[:200])
         epsilon = get(_EPSILON)
-        if not isinstance(epsilon, float) or abs(epsilon - 1e-5) > 1e-8:
+        if not isinstance(epsilon, float) or not abs(epsilon - 1e-5) <= 1e-8:  # or NaN
             raise self._refuse(f"its layer norm's epsilon is {epsilon!r}, GPT-2's 1e-5"[:200])
         if get(_MODEL) != "gpt2" or get(_PRE, "gpt-2") != "gpt-2":
             kind = f"{get(_MODEL)!r} ({get(_PRE)!r})"

@@ -46,6 +46,10 @@ class Vocabulary(NamedTuple):
         if not isinstance(ids, dict) or not all(type(i) is int for i in ids.values()):
             raise CheckpointError(f"{folder}/encoder.json: not a table of tokens and ids")
         try:
+            "".join(ids).encode()
+        except UnicodeEncodeError:
+            raise CheckpointError(f"{folder}/encoder.json: a token is not Unicode text") from None
+        try:
             lines = read_text(Path(folder) / "vocab.bpe").split("\n")[1:-1]
             merges = [(left, right) for left, right in (line.split() for line in lines)]
         except ValueError:
@@ -73,13 +77,15 @@ def compile_vocabulary(vocabulary: Vocabulary) -> bytes:
     columns = array("i"), array("i"), array("i")
     for left, right in merges:
         if left not in known or right not in known or left + right not in ids:
-            raise CheckpointError(f"{where}: the merge {left!r} {right!r} does not fit")
+            pair = f"{left[:64]!r} {right[:64]!r}"
+            raise CheckpointError(f"{where}: the merge {pair} does not fit")
         known.add(left + right)
         for column, token in zip(columns, (left, right, left + right), strict=True):
             column.append(ids[token])
     for token in ids:
         if token not in known and token not in special:
-            raise CheckpointError(f"{where}: no merge makes {token!r}: was it cut short?")
+            shown = repr(token[:64])
+            raise CheckpointError(f"{where}: no merge makes {shown}: was it cut short?")
     if END_OF_TEXT not in ids:
         raise CheckpointError(f"{where}: no token {END_OF_TEXT}")
     ends = array("i")
@@ -88,7 +94,7 @@ def compile_vocabulary(vocabulary: Vocabulary) -> bytes:
         try:
             chunk = bytes(to_byte[character] for character in token)
         except KeyError:  # a special token outside the alphabet
-            chunk = token.encode(errors="replace")
+            chunk = token.encode()
         chunks.append(chunk)
         ends.append((ends[-1] if ends else 0) + len(chunk))
     contents = b"".join(chunks)

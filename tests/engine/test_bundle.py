@@ -80,6 +80,36 @@ def test_damaged_entries_with_right_checksums_are_refused(
         assert "sound.index" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({b"a": (0, 8), b"b": (8, 8), b"c": (4, 8)}, "its tensors overlap"),
+        ({b"a": (0, 8), b"b": (0, 8)}, "its tensors overlap"),
+        ({b"a": (0, 8), b"b": (16, 0), b"c": (4, 0), b"d": (8, 24)}, None),
+    ],
+)
+def test_tensors_lie_apart(
+    tmp_path: Path, entries: dict[bytes, tuple[int, int]], message: str | None
+) -> None:
+    """A small data file that is read a thousand times would unfold to a huge model."""
+    path = tmp_path / "model.index"
+    path.write_bytes(
+        table({k: b"\x20" + varint(at) + b"\x28" + varint(n) for k, (at, n) in entries.items()})
+    )
+    if message is None:
+        assert [(e.offset, e.size) for e in read_index(path).values()] == [*entries.values()]
+    else:
+        with pytest.raises(CheckpointError, match=message):
+            read_index(path)
+
+
+def test_a_tensor_of_many_dimensions(tmp_path: Path) -> None:
+    dims = 9 * b"\x12\x02\x08\x01"
+    (tmp_path / "model.index").write_bytes(table({b"a": b"\x12" + varint(len(dims)) + dims}))
+    with pytest.raises(CheckpointError, match="too many dimensions"):
+        read_index(tmp_path / "model.index")
+
+
 def test_a_block_is_read_once(tmp_path: Path) -> None:
     """Many handles to one large block would make a small file cost hours."""
     entries = block({b"a%05d" % i: b"" for i in range(2000)})

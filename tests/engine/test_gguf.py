@@ -416,6 +416,7 @@ def set_weight(name: str, value: float) -> Callable[[Foreign], None]:
         (change(architecture="llama"), "its architecture is 'llama', not 'gpt2'"),
         (change(epsilon=1e-6), "epsilon is 9.99.*e-07, GPT-2's 1e-5"),
         (change(epsilon=None), "epsilon is None"),
+        (change(epsilon=float("nan")), "epsilon is nan"),
         (change(endianess=gguf.GGUFEndian.BIG), "its numbers are big-endian"),
         (change(numbers={"gpt2.feed_forward_length": 96}), "feed_forward_length is 96, not 192"),
         (change(numbers={"gpt2.block_count": 3}), "no tensor blk.2.attn_norm.weight"),

@@ -150,6 +150,7 @@ def test_lone_surrogates_are_an_error(tiny_checkpoint: Path) -> None:
         ("encoder.json", '{"a": 0, "b": 2}', "ids are not 0 to 1"),
         ("encoder.json", '{"a": 0}', "no token for the byte"),
         ("encoder.json", '{"a": true}', "not a table"),
+        ("encoder.json", r'{"\ud800": 0}', "a token is not Unicode text"),
         ("vocab.bpe", "#version: 0.2\na b c\n", "not a pair"),
         ("vocab.bpe", "#version: 0.2\nqq zz\n", "does not fit"),
         ("vocab.bpe", b"\xff\xfe", "not UTF-8"),
