@@ -3,6 +3,7 @@
 # make bench  compare the speed with other engines: half an hour or more (ARGS= asks for a part)
 # make train  fine-tune on data/train.txt with what train_gpt2.py asks by default (ARGS= adds flags)
 # make wasm   the engine for the browser, engine/wasm/gpt2.wasm (needs clang and lld)
+# make fuzz   what reads strangers' bytes, ten minutes a target (ARGS= as tests/fuzz/run.py says)
 # make format lint types
 #
 # Each makes what it needs: a virtual environment in .venv, used again the next time.
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 C_FILES := $(filter-out %/unicode_classes.h,$(wildcard engine/csrc/*.[ch] \
-	engine/wasm/*.[ch] engine/wasm/include/*.h tests/engine/*.c bench/*.c))
+	engine/wasm/*.[ch] engine/wasm/include/*.h tests/engine/*.c tests/fuzz/*.c bench/*.c))
 ENGINE := pyproject.toml setup.py $(wildcard engine/csrc/*.[ch])
 
 # The core without what needs threads or an operating system.
@@ -20,7 +21,7 @@ WASM_SOURCES := $(addprefix engine/csrc/,model.c forward.c kernels_portable.c sa
 	$(wildcard engine/wasm/*.c)
 WASM_CC ?= clang
 
-.PHONY: run test bench train wasm format lint types clean
+.PHONY: run test fuzz bench train wasm format lint types clean
 
 run: $(VENV)/.run
 	@echo "Open http://127.0.0.1:$${PORT:-8080} (Ctrl-C ends)"
@@ -34,6 +35,9 @@ bench: $(VENV)/.dev
 
 train: $(VENV)/.train
 	$(BIN)/python train_gpt2.py $(ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 wasm: $(WASM)
 
