@@ -5,8 +5,9 @@
 #include "model.h"
 #include "numeric.h"
 
-/* x: n <= BLOCK finite values, `stride` floats apart; those up to BLOCK count as zeros. Scale =
- * max|x| / 127 kept as float16; quant [BLOCK], rounded half away from zero. */
+/* x: n <= BLOCK values, `stride` floats apart; those up to BLOCK count as zeros. Scale =
+ * max|x| / 127 kept as float16; quant [BLOCK], rounded half away from zero, or all zeros where a
+ * value is not finite: weights are, but huge ones overflow on their way through a model. */
 static inline void quantize_q8_0(const float *x, int64_t stride, int32_t n, uint16_t *scale,
                                  int8_t *quant) {
     float in[BLOCK] = {0};
@@ -18,9 +19,10 @@ static inline void quantize_q8_0(const float *x, int64_t stride, int32_t n, uint
     }
     float d = float_of_bits((uint32_t)amax_bits) / 127;
     *scale = f16_from_f32(d);
-    float inverse = *scale ? 1 / d : 0;
+    float inverse = *scale && amax_bits < 0x7f800000 ? 1 / d : 0;
     for (int i = 0; i < BLOCK; i++) {
         float v = in[i] * inverse; /* at most 127 and a rounding error */
+        v = v == v ? v : 0;
         int32_t q = (int32_t)v;
         float rest = v - (float)q;
         quant[i] = (int8_t)(q + (rest >= 0.5f) - (rest <= -0.5f));
