@@ -43,6 +43,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         stem = args.checkpoint.resolve().name.removesuffix(".gguf")
         name = f"{stem}-{args.type}.gguf" if args.to == "gguf" else f"{stem}-hf"
         args.out = args.checkpoint.resolve().with_name(name)
+    if not args.out.name or (args.to == "gguf" and args.out.is_dir()):
+        parser.error(f"--out: {args.out} is a folder that is there already: give a new name")
     return args
 
 

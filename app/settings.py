@@ -38,8 +38,12 @@ class Settings(BaseModel):
     checkpoint: Path = Field(
         Path("checkpoint/run1"), description="a gpt-2-simple checkpoint folder, or a GGUF file"
     )
-    threads: PositiveInt | None = Field(None, description="of the engine; unset: one a core")
-    max_batch: PositiveInt = Field(64, description="stories written at once; more wait their turn")
+    threads: PositiveInt | None = Field(
+        None, le=256, description="of the engine; unset: one a core"
+    )
+    max_batch: PositiveInt = Field(
+        64, le=4096, description="stories written at once; more wait their turn"
+    )
 
     # Limits of one request
     max_length: PositiveInt = Field(1023, description="tokens")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 class CheckpointError(Exception):
-    """A checkpoint folder that cannot be read. The message says what is wrong and what to do."""
+    """A checkpoint or GGUF file that cannot be read: what is wrong, and what to do."""
 
 
 def read_bytes(path: Path, limit: int = 8 << 20) -> bytes:

@@ -109,15 +109,19 @@ class Model:
         threads: default, one for each processor this process may use (8 at most).
         max_batch: how many requests run at once; further ones wait in order.
         prefix_cache: bytes of keys and values of ended texts that are kept, so that a prompt which
-        begins like one of them, or goes on from it, need not be computed again.
+        begins like one of them, or goes on from it, need not be computed again. The default holds
+        about 800 tokens of GPT-2's smallest model.
 
         The quantised weights are kept beside the checkpoint as ``*.packed``, a cache that the next
         load only maps; where the folder cannot be written they live in memory. Raises
         CheckpointError where the checkpoint is incomplete or broken, and MemoryError.
         """
         threads = _processors() if threads is None else threads
-        if threads < 1 or max_batch < 1 or prefix_cache < 0:
-            raise ValueError("threads and max_batch must be at least 1, prefix_cache 0")
+        if not (1 <= threads <= 256 and 1 <= max_batch <= 4096 and 0 <= prefix_cache < 1 << 62):
+            raise ValueError(
+                f"threads={threads} is not 1 to 256, max_batch={max_batch} not 1 to 4096, or "
+                f"prefix_cache={prefix_cache} negative"
+            )
         source = open_source(path)
         return cls(
             pack(source, weights),

@@ -65,9 +65,10 @@ def pack(source: Source, weights: Weights) -> Packed:
         with write_aside(path) as file:
             file.write(memory)
         packed = _map(path, size, header.raw)
-        for stale in path.parent.glob(f"{source.caches}.{weights}.packed"):
-            if stale != path:
-                stale.unlink(missing_ok=True)
+        with suppress(OSError):
+            for stale in path.parent.glob(f"{source.caches}.{weights}.packed"):
+                if stale != path:
+                    stale.unlink(missing_ok=True)
         return packed
     return Packed(memory, size, Tokenizer(memoryview(memory)[size:]))
 

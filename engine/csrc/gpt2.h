@@ -33,7 +33,8 @@ typedef struct {
 
 typedef enum {
     GPT2_F32 = 0, /* float weights and a float KV cache: the reference */
-    GPT2_Q8_0 = 1 /* int8 in blocks of 32 with a float16 scale (GGUF's Q8_0), float16 KV cache */
+    GPT2_Q8_0 =
+        1 /* int8 in blocks of 32 with a float16 scale (GGUF's Q8_0), and an int8 KV cache */
 } gpt2_type;
 
 /* ---- model.c: weights in kernel layout ---------------------------------------------------- */
@@ -115,8 +116,8 @@ GPT2_API gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n
 GPT2_API void gpt2_scheduler_stop(gpt2_scheduler *s);
 
 /* Queues a prompt of 1 <= n <= n_ctx tokens to be continued by at most `length` >= 1. When the
- * context window is full, it slides: the last n_ctx / 2 tokens begin a new one. Never blocks. NULL
- * when memory cannot be had. Every request must be released. */
+ * context window is full, it slides: the last n_ctx / 2 tokens (1 at least) begin a new one. Never
+ * blocks. NULL when memory cannot be had. Every request must be released. */
 GPT2_API gpt2_request *gpt2_submit(gpt2_scheduler *s, const int32_t *prompt, int32_t n,
                                    int32_t length, const gpt2_sampling *how, int32_t stop_token);
 

@@ -59,8 +59,8 @@ struct gpt2_kernels {
                    const gpt2_head_cache *cache, int32_t n, const gpt2_rows_q8 *xq, float *scores,
                    int64_t ld_scores, float *out, int64_t ld_out);
 
-    /* The largest number of each cell of x [n]. Cell c holds the 16 numbers at
-     * c / 16 * 256 + c % 16 + 16 j; cells [n / 256, rounded up][16]. */
+    /* The largest number of each cell of x [n], -INFINITY where all are NaN. Cell c holds the 16
+     * numbers at c / 16 * 256 + c % 16 + 16 j; cells [n / 256, rounded up][16]. */
     void (*cell_maxima)(const float *x, int32_t n, float *cells);
 
     /* y[i] = exp(x[i] - shift). */

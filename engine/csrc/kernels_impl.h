@@ -453,8 +453,8 @@ static void cell_maxima(const float *x, int32_t n, float *cells) {
             for (int32_t j = 0; j < CELLS; j++) padded[j] = j < n - i ? in[j] : -INFINITY;
             in = padded;
         }
-        for (int v = 0; v < VECTORS; v++) most[v] = load(in + v * W);
-        for (int j = GROUP; j < CELLS; j += GROUP)
+        for (int v = 0; v < VECTORS; v++) most[v] = splat(-INFINITY);
+        for (int j = 0; j < CELLS; j += GROUP) /* NaN is never larger */
             for (int v = 0; v < VECTORS; v++) most[v] = larger(load(in + j + v * W), most[v]);
         for (int v = 0; v < VECTORS; v++) store(cells + v * W, most[v]);
     }

@@ -3,8 +3,10 @@
  * what stands before them reaches p. Where both are given, top-p applies to what top-k kept.
  * The vocabulary is never sorted: what could be among the k likeliest is found in one pass. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels.h"
+#include "numeric.h"
 
 /* SplitMix64's finaliser (Steele, Lea and Flood, 2014). */
 static uint64_t mix(uint64_t z) {
@@ -19,7 +21,39 @@ static double uniform(uint32_t seed, uint32_t counter) {
     return (double)(mix(stream + counter * 0x9e3779b97f4a7c15u) >> 11) * 0x1p-53;
 }
 
-/* ---- The k largest ------------------------------------------------------------------------ */
+/* What drawing from one row of logits needs besides them. */
+typedef struct {
+    double *sums;   /* [BUCKETS or blocks, whichever is more]: of weights */
+    float *weights; /* [n_vocab] */
+    float *values;  /* [n_vocab], to be sorted */
+    float *cells;   /* [blocks][16]: the largest logits, see gpt2_kernels.cell_maxima */
+    int32_t *ids;   /* [n_vocab] */
+} workspace;
+
+/* Positive floats order as their bits do: the upper half of 1.0's, and one more. */
+enum { BUCKETS = 0x3f80 + 1 };
+
+static int32_t blocks_of(int32_t n) { return (n + CELLS - 1) / CELLS; }
+
+static int32_t n_sums(int32_t n) { return blocks_of(n) > BUCKETS ? blocks_of(n) : BUCKETS; }
+
+int64_t gpt2_sample_scratch(const gpt2_model *model) {
+    int64_t n = model->hp.n_vocab, blocks = blocks_of(model->hp.n_vocab);
+    int64_t bytes = n_sums(model->hp.n_vocab) * 8 + (3 * n + blocks * GROUP) * 4;
+    return (bytes + 63) / 64 * 64;
+}
+
+static workspace carve(const gpt2_model *model, void *scratch) {
+    int32_t n = model->hp.n_vocab;
+    workspace w = {.sums = scratch};
+    w.weights = (float *)(void *)(w.sums + n_sums(n));
+    w.values = w.weights + n;
+    w.cells = w.values + n;
+    w.ids = (int32_t *)(void *)(w.cells + blocks_of(n) * GROUP);
+    return w;
+}
+
+/* ---- Which tokens are kept ---------------------------------------------------------------- */
 
 static void sift_down(float *heap, int32_t n, int32_t i) {
     float x = heap[i];
@@ -31,9 +65,9 @@ static void sift_down(float *heap, int32_t n, int32_t i) {
     heap[i] = x;
 }
 
-/* The k-th largest of x [n], 1 <= k <= n, by a heap of the k largest so far. */
+/* The k-th largest of x [n], 1 <= k <= n, by a heap [k] of the largest so far. */
 static float kth_largest(const float *x, int32_t n, int32_t k, float *heap) {
-    for (int32_t i = 0; i < k; i++) heap[i] = x[i];
+    memcpy(heap, x, (size_t)k * sizeof *heap);
     for (int32_t i = k / 2 - 1; i >= 0; i--) sift_down(heap, k, i);
     for (int32_t i = k; i < n; i++)
         if (x[i] > heap[0]) {
@@ -43,66 +77,72 @@ static float kth_largest(const float *x, int32_t n, int32_t k, float *heap) {
     return heap[0];
 }
 
-static int before(const float *x, int32_t a, int32_t b) {
-    return x[a] > x[b] || (x[a] == x[b] && a < b);
-}
-
-/* Sorts ids by falling x, equals by id: Shell's sort with Ciura's gaps, continued. */
-static void sort_ids(const float *x, int32_t *ids, int32_t n) {
-    static const int32_t gaps[] = {1, 4, 10, 23, 57, 132, 301, 701, 1577, 3548, 7983, 17961, 40412};
-    for (int g = (int)(sizeof gaps / sizeof *gaps) - 1; g >= 0; g--)
-        for (int32_t i = gaps[g]; i < n; i++) {
-            int32_t id = ids[i], j = i;
-            for (; j >= gaps[g] && before(x, id, ids[j - gaps[g]]); j -= gaps[g])
-                ids[j] = ids[j - gaps[g]];
-            ids[j] = id;
-        }
-}
-
-/* What drawing from one row of logits needs besides them. */
-typedef struct {
-    double *sums;   /* [blocks]: of CELLS weights each */
-    float *weights; /* [n_vocab] */
-    float *heap;    /* [blocks][16] */
-    float *cells;   /* [blocks][16] */
-    int32_t *ids;   /* [n_vocab] */
-} workspace;
-
-static int32_t blocks_of(int32_t n) { return (n + CELLS - 1) / CELLS; }
-
-int64_t gpt2_sample_scratch(const gpt2_model *model) {
-    int64_t n = model->hp.n_vocab, blocks = blocks_of(model->hp.n_vocab);
-    int64_t bytes = blocks * 8 + n * 4 + 2 * blocks * GROUP * 4 + n * 4;
-    return (bytes + 63) / 64 * 64;
-}
-
-static workspace carve(const gpt2_model *model, void *scratch) {
-    int32_t n = model->hp.n_vocab, blocks = blocks_of(n);
-    workspace w = {.sums = scratch};
-    w.weights = (float *)(void *)(w.sums + blocks);
-    w.heap = w.weights + n;
-    w.cells = w.heap + blocks * GROUP;
-    w.ids = (int32_t *)(void *)(w.cells + blocks * GROUP);
-    return w;
-}
-
-/* The k likeliest of n tokens and those as likely as the k-th into w->ids, likeliest first. At
- * least k cells have a maximum as large as the k-th largest maximum, so no token below that one is
- * among the k likeliest. */
-static int32_t likeliest(const float *logits, int32_t n, int32_t k, const workspace *w) {
-    int32_t n_cells = blocks_of(n) * GROUP, found = 0;
-    float least = k <= n_cells ? kth_largest(w->cells, n_cells, k, w->heap) : -INFINITY;
-    for (int32_t c = 0; c < n_cells; c++) {
+/* Into ids, the tokens whose logits are `least` or more. Cells below it are passed over. */
+static int32_t at_least(const float *logits, int32_t n, float least, const workspace *w) {
+    int32_t found = 0;
+    for (int32_t c = 0; c < blocks_of(n) * GROUP; c++) {
         if (!(w->cells[c] >= least)) continue;
         int32_t from = c / GROUP * CELLS + c % GROUP;
         for (int32_t i = from; i < from + CELLS && i < n; i += GROUP)
             if (logits[i] >= least) w->ids[found++] = i;
     }
-    if (found == 0) w->ids[found++] = 0; /* only where all are NaN */
-    sort_ids(logits, w->ids, found);
-    int32_t kept = k < found ? k : found;
-    while (kept < found && logits[w->ids[kept]] == logits[w->ids[kept - 1]]) kept++;
+    return found;
+}
+
+/* The first of the likeliest tokens; 0 where all logits are NaN. */
+static int32_t likeliest(const float *logits, int32_t n, const workspace *w) {
+    float most = kth_largest(w->cells, blocks_of(n) * GROUP, 1, w->values);
+    int32_t found = at_least(logits, n, most, w), first = found > 0 ? w->ids[0] : 0;
+    for (int32_t i = 1; i < found; i++) first = w->ids[i] < first ? w->ids[i] : first;
+    return first;
+}
+
+/* Into ids, the k likeliest tokens and those as likely as the k-th, in a fixed order. At least k
+ * cells have a maximum as large as the k-th largest maximum, so no token below it is among them. */
+static int32_t keep_top_k(const float *logits, int32_t n, int32_t k, const workspace *w) {
+    int32_t n_cells = blocks_of(n) * GROUP;
+    float least = k <= n_cells ? kth_largest(w->cells, n_cells, k, w->values) : -INFINITY;
+    int32_t found = at_least(logits, n, least, w), kept = 0;
+    if (found <= k) return found;
+    for (int32_t i = 0; i < found; i++) w->weights[i] = logits[w->ids[i]];
+    least = kth_largest(w->weights, found, k, w->values);
+    for (int32_t i = 0; i < found; i++)
+        if (logits[w->ids[i]] >= least) w->ids[kept++] = w->ids[i];
     return kept;
+}
+
+/* Sorts from large to small: Shell's sort with Ciura's gaps, continued. */
+static void sort_falling(float *x, int32_t n) {
+    static const int32_t gaps[] = {1, 4, 10, 23, 57, 132, 301, 701, 1577, 3548, 7983, 17961, 40412};
+    for (int g = (int)(sizeof gaps / sizeof *gaps) - 1; g >= 0; g--)
+        for (int32_t i = gaps[g]; i < n; i++) {
+            float value = x[i];
+            int32_t j = i;
+            for (; j >= gaps[g] && x[j - gaps[g]] < value; j -= gaps[g]) x[j] = x[j - gaps[g]];
+            x[j] = value;
+        }
+}
+
+static uint32_t bucket_of(float weight) {
+    uint32_t b = float_bits(weight) >> 16;
+    return b < BUCKETS ? b : BUCKETS - 1;
+}
+
+/* The smallest of the largest weights that reach `limit` together. Only the weights of the bucket
+ * in which it lies are sorted. */
+static float least_of_nucleus(const float *weights, int32_t n, double limit, const workspace *w) {
+    memset(w->sums, 0, BUCKETS * sizeof *w->sums);
+    for (int32_t i = 0; i < n; i++) w->sums[bucket_of(weights[i])] += weights[i];
+    uint32_t b = BUCKETS - 1;
+    double sum = 0;
+    for (; b > 0 && sum + w->sums[b] < limit; b--) sum += w->sums[b];
+    int32_t found = 0, i = 0;
+    for (int32_t j = 0; j < n; j++)
+        if (bucket_of(weights[j]) == b) w->values[found++] = weights[j];
+    if (found == 0) return 0; /* all of them do not reach it */
+    sort_falling(w->values, found);
+    while ((sum += w->values[i]) < limit && i < found - 1) i++;
+    return w->values[i];
 }
 
 /* ---- Drawing ------------------------------------------------------------------------------ */
@@ -137,20 +177,6 @@ static int32_t draw_from_all(const float *weights, int32_t n, const double *sums
     return from + draw(weights + from, rest < CELLS ? rest : CELLS, goal);
 }
 
-/* How many weights, from the largest on, it takes until they reach `limit`, with those that equal
- * the last; n + 1 if all of them do not. */
-static int32_t nucleus(const float *weights, int32_t n, double limit) {
-    double sum = 0;
-    for (int32_t i = 0; i < n; i++) {
-        sum += weights[i];
-        if (sum < limit) continue;
-        while (++i < n && weights[i] == weights[i - 1]) {
-        }
-        return i;
-    }
-    return n + 1;
-}
-
 static double total(const float *weights, int32_t n) {
     double sum = 0;
     for (int32_t i = 0; i < n; i++) sum += weights[i];
@@ -159,39 +185,38 @@ static double total(const float *weights, int32_t n) {
 
 int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
                     uint32_t counter, void *scratch) {
-    const gpt2_kernels *kernels = model->kernels;
     const workspace w = carve(model, scratch);
     const float t = how->temperature;
     const int by_k = how->top_k > 0 && how->top_k < model->hp.n_vocab;
     const int by_p = how->top_p > 0 && how->top_p < 1;
-    int32_t n = model->hp.n_vocab, kept;
+    int32_t n = model->hp.n_vocab;
 
-    kernels->cell_maxima(logits, n, w.cells);
-    likeliest(logits, n, 1, &w);
-    const float most = logits[w.ids[0]];
+    model->kernels->cell_maxima(logits, n, w.cells);
+    const int32_t first = likeliest(logits, n, &w);
+    const float most = logits[first] / t;
     /* Greedy; also where the temperature is so small that the division overflows. */
-    if (!(t > 0) || !isfinite(most / t)) return w.ids[0];
+    if (!(t > 0) || !isfinite(most)) return first;
     const double u = uniform(how->seed, counter);
 
-    double mass = 0;
-    if (!by_k) { /* of all tokens */
-        for (int32_t i = 0; i < n; i++) w.weights[i] = logits[i] / t;
-        kernels->exp_shifted(w.weights, n, most / t, w.weights);
-        mass = sum_blocks(w.weights, n, w.sums);
-        if (!by_p) return draw_from_all(w.weights, n, w.sums, u * mass);
+    if (by_k) n = keep_top_k(logits, n, how->top_k, &w);
+    for (int32_t i = 0; i < n; i++) {
+        float x = logits[by_k ? w.ids[i] : i] / t;
+        w.weights[i] = x == x ? x : -INFINITY; /* not NaN */
     }
-    /* Top-p alone looks among more and more of the likeliest until they weigh enough. */
-    for (int32_t k = by_k ? how->top_k : 64;; k = k < n / 8 ? 8 * k : n) {
-        kept = likeliest(logits, n, k, &w);
-        for (int32_t i = 0; i < kept; i++) w.weights[i] = logits[w.ids[i]] / t;
-        kernels->exp_shifted(w.weights, kept, most / t, w.weights);
-        if (!by_p) break;
-        int32_t reached =
-            nucleus(w.weights, kept, how->top_p * (by_k ? total(w.weights, kept) : mass));
-        if (reached <= kept || by_k || kept == n) {
-            kept = reached < kept ? reached : kept;
-            break;
-        }
+    model->kernels->exp_shifted(w.weights, n, most, w.weights);
+    if (!by_k && !by_p) {
+        double mass = sum_blocks(w.weights, n, w.sums);
+        return draw_from_all(w.weights, n, w.sums, u * mass);
     }
-    return w.ids[draw(w.weights, kept, u * total(w.weights, kept))];
+    if (by_p) {
+        float least = least_of_nucleus(w.weights, n, how->top_p * total(w.weights, n), &w);
+        int32_t kept = 0;
+        for (int32_t i = 0; i < n; i++)
+            if (w.weights[i] >= least) {
+                w.ids[kept] = by_k ? w.ids[i] : i;
+                w.weights[kept++] = w.weights[i];
+            }
+        n = kept;
+    }
+    return w.ids[draw(w.weights, n, u * total(w.weights, n))];
 }

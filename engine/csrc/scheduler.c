@@ -8,7 +8,7 @@
 #include "thread.h"
 
 enum {
-    PREFILL_ROWS = 64,  /* prompt tokens that a step takes in at most, so that nobody stalls */
+    PREFILL_ROWS = 64,  /* prompt tokens that a step takes in, so that long ones stall nobody */
     SHARED_TOKENS = 16, /* fewer are computed sooner than looked for */
     MAX_KEPT = 64       /* caches of ended requests */
 };
@@ -45,7 +45,7 @@ struct gpt2_scheduler {
     const gpt2_model *m;
     gpt2_pool *pool;
     gpt2_workspace ws;
-    int32_t max_batch;
+    int32_t max_batch, prefill_rows;
     pthread_t thread;
 
     pthread_mutex_t lock;
@@ -149,17 +149,32 @@ static void forget(gpt2_scheduler *s, int32_t n) {
     memmove(s->kept, s->kept + n, (size_t)s->n_kept * sizeof *s->kept);
 }
 
-/* Keeps the cache of a request that leaves, if it is of use and there is room for it. */
-static void keep(gpt2_scheduler *s, gpt2_request *r) {
-    int64_t bytes = gpt2_kv_bytes(s->m, &r->kv);
-    if (r->n_done < SHARED_TOKENS || bytes > s->max_kept_bytes) return;
-    int32_t *tokens = malloc((size_t)r->n_done * sizeof *tokens);
-    if (!tokens) return;
-    memcpy(tokens, r->tokens + r->start, (size_t)r->n_done * sizeof *tokens);
-    while (s->kept_bytes + bytes > s->max_kept_bytes || s->n_kept == MAX_KEPT) forget(s, 1);
-    s->kept[s->n_kept++] = (kept_cache){r->kv, tokens, r->n_done};
-    s->kept_bytes += bytes;
-    r->kv.data = NULL;
+/* How many tokens two sequences have in common at their beginning. */
+static int32_t common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b) {
+    int32_t i = 0, n = n_a < n_b ? n_a : n_b;
+    while (i < n && a[i] == b[i]) i++;
+    return i;
+}
+
+/* Keeps what a request that leaves has computed, if that is of use and there is room for it. */
+static void keep(gpt2_scheduler *s, const gpt2_request *r) {
+    int32_t n = r->n_done;
+    const int32_t *tokens = r->tokens + r->start;
+    if (n < SHARED_TOKENS) return;
+    for (int32_t i = 0; i < s->n_kept; i++)
+        if (common(tokens, n, s->kept[i].tokens, s->kept[i].n) == n) return;
+    kept_cache new = {.tokens = malloc((size_t)n * sizeof *tokens), .n = n};
+    if (gpt2_kv_new(s->m, n, &new.kv) != GPT2_OK || !new.tokens ||
+        gpt2_kv_bytes(s->m, &new.kv) > s->max_kept_bytes) {
+        gpt2_kv_free(&new.kv);
+        free(new.tokens);
+        return;
+    }
+    gpt2_kv_copy(s->m, &r->kv, n, &new.kv); /* without the room for what was not written */
+    memcpy(new.tokens, tokens, (size_t)n * sizeof *tokens);
+    s->kept_bytes += gpt2_kv_bytes(s->m, &new.kv);
+    while (s->kept_bytes > s->max_kept_bytes || s->n_kept == MAX_KEPT) forget(s, 1);
+    s->kept[s->n_kept++] = new;
 }
 
 static void leave(gpt2_scheduler *s, int32_t i, gpt2_finish finish) {
@@ -171,13 +186,6 @@ static void leave(gpt2_scheduler *s, int32_t i, gpt2_finish finish) {
     pthread_mutex_unlock(&s->lock);
     keep(s, r);
     end_request(r, finish);
-}
-
-/* How many tokens two sequences have in common at their beginning. */
-static int32_t common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b) {
-    int32_t i = 0, n = n_a < n_b ? n_a : n_b;
-    while (i < n && a[i] == b[i]) i++;
-    return i;
 }
 
 /* Copies what was computed for the same tokens to live request i, which has nothing yet: from an
@@ -233,7 +241,7 @@ static void add_row(gpt2_scheduler *s, gpt2_request *r) {
 
 /* One row for each request that is drawing, and others' prompt rows in order of arrival. */
 static void fill_batch(gpt2_scheduler *s) {
-    int32_t prefill = PREFILL_ROWS;
+    int32_t prefill = s->prefill_rows;
     s->n_rows = s->n_sampled = s->n_shared = 0;
     for (int32_t i = 0; i < s->n_live; i++) { /* before any row counts as done */
         slide(s, s->live[i]);
@@ -271,6 +279,12 @@ static gpt2_finish deliver(gpt2_request *r, int32_t token) {
     return r->n_drawn == r->length ? GPT2_LENGTH : GPT2_RUNNING;
 }
 
+static int new_cache(gpt2_scheduler *s, int32_t capacity, gpt2_kv *kv) {
+    if (gpt2_kv_new(s->m, capacity, kv) == GPT2_OK) return 1;
+    forget(s, s->n_kept); /* live texts come first */
+    return gpt2_kv_new(s->m, capacity, kv) == GPT2_OK;
+}
+
 /* Lets those go that were cancelled or find no memory. */
 static void clear(gpt2_scheduler *s) {
     int32_t n_ctx = s->m->hp.n_ctx;
@@ -279,7 +293,7 @@ static void clear(gpt2_scheduler *s) {
         int32_t most = r->length < n_ctx - r->n_prompt ? r->n_prompt + r->length : n_ctx;
         if (atomic_load(&r->cancelled))
             leave(s, i, GPT2_CANCELLED);
-        else if (!r->kv.data && gpt2_kv_new(s->m, most, &r->kv) != GPT2_OK)
+        else if (!r->kv.data && !new_cache(s, most, &r->kv))
             leave(s, i, GPT2_FAILED);
     }
 }
@@ -329,11 +343,14 @@ gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads,
     size_t batch = (size_t)max_batch;
     s->m = model;
     s->max_batch = max_batch;
+    /* Texts that slide read a token for each that they draw: enough for all, lest the youngest
+     * starve. */
+    s->prefill_rows = max_batch > PREFILL_ROWS ? max_batch : PREFILL_ROWS;
     s->max_kept_bytes = kept_bytes;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     s->live = calloc(batch, sizeof *s->live);
-    s->rows = calloc(batch + PREFILL_ROWS, sizeof *s->rows);
+    s->rows = calloc(batch + (size_t)s->prefill_rows, sizeof *s->rows);
     s->sampled = calloc(batch, sizeof *s->sampled);
     s->drawn = calloc(batch, sizeof *s->drawn);
     s->pool = gpt2_pool_new(n_threads);
@@ -341,7 +358,7 @@ gpt2_scheduler *gpt2_scheduler_start(const gpt2_model *model, int32_t n_threads,
         s->scratch =
             malloc((size_t)gpt2_pool_threads(s->pool) * (size_t)gpt2_sample_scratch(model));
     if (!s->live || !s->rows || !s->sampled || !s->drawn || !s->scratch ||
-        gpt2_workspace_new(model, s->pool, max_batch + PREFILL_ROWS, max_batch, &s->ws) !=
+        gpt2_workspace_new(model, s->pool, max_batch + s->prefill_rows, max_batch, &s->ws) !=
             GPT2_OK ||
         gpt2_thread_start(&s->thread, run, s) != 0) {
         free_scheduler(s);

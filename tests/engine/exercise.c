@@ -94,6 +94,28 @@ static uint32_t generate(const gpt2_model *model, int32_t n_vocab, int32_t n_thr
     return sum;
 }
 
+/* Draws from logits that hold NaN and infinities, in every way. */
+static uint32_t draw(const gpt2_model *model, int32_t n_vocab) {
+    float *logits = malloc((size_t)n_vocab * sizeof *logits);
+    void *scratch = aligned_alloc(64, (size_t)gpt2_sample_scratch(model));
+    uint32_t sum = 0;
+    for (uint32_t round = 0; round < 2000; round++) {
+        for (int32_t i = 0; i < n_vocab; i++)
+            logits[i] = round % 5 == 0 || next_random() % 4 == 0 ? 0.0f / 0.0f * (float)(i % 3)
+                        : next_random() % 50 == 0 && round % 3 == 0
+                            ? 1e38f * 1e38f * (round % 2 ? 1 : -1)
+                            : (float)(next_random() % 2001) / 200 - 5;
+        gpt2_sampling how = {(float)(round % 4) * 0.7f, (float)(round / 4 % 3) * 0.45f,
+                             (int32_t)(round / 12 % 4) * 30, round};
+        int32_t token = gpt2_sample(model, logits, &how, round, scratch);
+        require(token >= 0 && token < n_vocab, "a token");
+        sum = sum * 31 + (uint32_t)token;
+    }
+    free(scratch);
+    free(logits);
+    return sum;
+}
+
 static uint32_t tokenize(void) {
     int32_t byte_ids[256], left[60], right[60], result[60], out[400];
     for (int i = 0; i < 256; i++) byte_ids[i] = i;
@@ -156,7 +178,7 @@ int main(void) {
         gpt2_model *model = random_model(&hp, type, &packed);
         uint32_t one = generate(model, hp.n_vocab, 1), three = generate(model, hp.n_vocab, 3);
         require(one == three, "threads change nothing");
-        sum = sum * 13 + one;
+        sum = sum * 13 + one + draw(model, hp.n_vocab);
         gpt2_model_close(model);
         free(packed);
     }

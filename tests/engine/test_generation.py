@@ -183,7 +183,9 @@ def test_cancelled_requests_leave(tiny_checkpoint: Path) -> None:
 
     def try_once(seed: int) -> set[str]:
         seen = set()
-        batch = [model.submit([1], length=255, seed=seed + i) for i in range(20)]
+        batch = [
+            model.submit([1], length=1 << 20, sampling=Sampling(0), seed=seed) for _ in range(20)
+        ]
         batch[-1].cancel()
         next(batch[0], None)
         running, waiting = model.stats()[:2]
@@ -192,7 +194,7 @@ def test_cancelled_requests_leave(tiny_checkpoint: Path) -> None:
         batch[0].cancel()
         if list(batch[-1]) == [] and batch[-1].finish_reason == "cancelled":
             seen.add("left the queue")
-        if 0 < len(list(batch[0])) < 254 and batch[0].finish_reason == "cancelled":
+        if list(batch[0]) and batch[0].finish_reason == "cancelled":
             seen.add("left the batch")
         with batch[1] as left:
             next(left, None)
@@ -270,9 +272,18 @@ def test_the_smallest_temperature_is_greedy(model: Model) -> None:
         assert run(model, ([9], 30, Sampling(1e-38), seed)) == greedy
 
 
-@pytest.mark.parametrize("options", [{"threads": 0}, {"max_batch": 0}, {"prefix_cache": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threads": 0},
+        {"threads": 257},
+        {"max_batch": 0},
+        {"max_batch": 1 << 32},
+        {"prefix_cache": -1},
+    ],
+)
 def test_nothing_to_run_with(tiny_checkpoint: Path, options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="is not 1 to 256"):
         Model.load(tiny_checkpoint, **options)
 
 
@@ -368,6 +379,30 @@ def test_equal_beginnings_are_computed_once(tiny_checkpoint: Path) -> None:
     shared = model.stats().shared
     assert tokens(model, [3, *prompt], range(1)) == tokens(alone, [3, *prompt], range(1))
     assert model.stats().shared == shared
+
+
+def test_what_a_cancelled_text_has_computed_is_kept(tiny_checkpoint: Path) -> None:
+    """Without the room that it had for tokens to come, which would not fit into the cache."""
+    model = Model.load(tiny_checkpoint, prefix_cache=1 << 16)
+    prompt = [i * 7 % 340 for i in range(40)]
+    for seed in range(2):
+        with model.submit(prompt, length=200, sampling=Sampling(0), seed=seed) as text:
+            next(text)
+        list(text)
+    assert model.stats().shared == 39
+
+
+def test_long_texts_leave_room_for_the_youngest(tiny_checkpoint: Path) -> None:
+    """More texts slide their windows than one step reads tokens of a prompt."""
+    model = Model.load(tiny_checkpoint, max_batch=96)
+    texts = [
+        model.submit([1], length=1 << 20, sampling=Sampling(0), seed=0)
+        for _ in range(model.hparams.n_ctx // 2)
+    ]
+    youngest = texts[95]
+    assert sum(1 for _, _ in zip(youngest, range(600), strict=False)) == 600
+    for text in texts:
+        text.cancel()
 
 
 def test_ten_thousand_texts_leave_memory_as_it_was(tiny_checkpoint: Path) -> None:
