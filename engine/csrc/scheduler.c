@@ -10,7 +10,8 @@
 enum {
     PREFILL_ROWS = 64,  /* prompt tokens that a step takes in, so that long ones stall nobody */
     SHARED_TOKENS = 16, /* fewer are computed sooner than looked for */
-    MAX_KEPT = 64       /* caches of ended requests */
+    MAX_KEPT = 64,      /* caches of ended requests */
+    WAKE_US = 4000      /* microseconds in which a reader is woken once at most */
 };
 
 struct gpt2_request {
@@ -32,6 +33,7 @@ struct gpt2_request {
     int32_t start;  /* the token at which the context window begins */
     int32_t n_done; /* tokens of the window that went through the model, or do in this step */
     int waits;      /* for an older request to compute what both need */
+    int64_t woken;  /* microseconds: when its readers were told of tokens last */
 };
 
 /* The cache of a request that ended, for others that begin with the same tokens. */
@@ -269,12 +271,23 @@ static void step(void *argument, int32_t thread) {
                                   s->scratch + thread * gpt2_sample_scratch(s->m));
 }
 
-/* Hands a drawn token to the request's reader; what has ended the request, if anything. */
-static gpt2_finish deliver(gpt2_request *r, int32_t token) {
+static int64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Hands a drawn token to the request's reader; what has ended the request, if anything. Readers are
+ * woken every few milliseconds, since a woken thread takes the processor from the next step; the
+ * end of a request wakes them too. */
+static gpt2_finish deliver(gpt2_request *r, int32_t token, int64_t now) {
     if (token == r->stop_token) return GPT2_STOP;
     pthread_mutex_lock(&r->lock);
     r->tokens[r->n_prompt + r->n_drawn++] = token;
-    pthread_cond_broadcast(&r->changed);
+    if (now - r->woken >= WAKE_US) {
+        r->woken = now;
+        pthread_cond_broadcast(&r->changed);
+    }
     pthread_mutex_unlock(&r->lock);
     return r->n_drawn == r->length ? GPT2_LENGTH : GPT2_RUNNING;
 }
@@ -309,9 +322,10 @@ static void *run(void *argument) {
         s->stats.computed += s->n_rows;
         s->stats.shared += s->n_shared;
         pthread_mutex_unlock(&s->lock);
+        int64_t now = now_us();
         for (int32_t i = s->n_live - 1, j = s->n_sampled - 1; i >= 0 && j >= 0; i--) {
             if (s->live[i] != s->sampled[j]) continue; /* still reading its prompt */
-            gpt2_finish finish = deliver(s->sampled[j], s->drawn[j]);
+            gpt2_finish finish = deliver(s->sampled[j], s->drawn[j], now);
             if (finish != GPT2_RUNNING) leave(s, i, finish);
             j--;
         }
