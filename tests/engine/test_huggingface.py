@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from engine import Checkpoint, Model, Sampling, open_source, write_gguf, write_huggingface
@@ -65,13 +65,16 @@ def test_the_tokens_are_ours(exported: Path) -> None:
     ours = Model.load(RUN1).tokenizer
     theirs = transformers.AutoTokenizer.from_pretrained(exported)
     white = st.sampled_from([" ", "  ", "\n", "\t", "\u00a0", "\x85", "'s", "'ll", "12", "the"])
-    texts = st.text() | st.lists(white | st.characters(codec="utf-8"), max_size=30).map("".join)
+    # Unassigned characters may be letters in a later Unicode, and each library has its own.
+    known = st.characters(codec="utf-8", exclude_categories=["Cn"])
+    texts = st.text(known) | st.lists(white | known, max_size=30).map("".join)
 
     @settings(max_examples=500)
     @given(texts)
     @example("Wren's   don't\n\n  we'll \n")
     @example("🦦e\u0301 ポケモン ½ ٣ \x1c \u200b")
     def check(text: str) -> None:
+        assume("<|endoftext|>" not in text)
         ids = ours.encode(text)
         assert theirs(text)["input_ids"] == ids
         assert theirs.decode(ids) == text
