@@ -3,21 +3,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Pages would fall on the same lines of the processor's smallest cache without it. */
+enum { PAGE_GAP = 64 };
+
 static int32_t head_size(const gpt2_model *m) { return m->hp.n_embd / m->hp.n_head; }
 
 static int32_t round_up_32(int32_t n) { return (n + 31) / 32 * 32; }
 
-/* Bytes of a matrix. */
-static int64_t size_of(const gpt2_matrix *w) { return w->group_stride * w->n_groups; }
+/* The shape of one head's cache. */
+static gpt2_head_cache head_shape(const gpt2_model *m) {
+    gpt2_head_cache c = {.head_size = head_size(m)};
+    c.keys = gpt2_matrix_shape(m->type, c.head_size, BLOCK);
+    c.values = gpt2_matrix_shape(m->type, BLOCK, c.head_size);
+    c.values_at = c.keys.pair_stride;
+    if (m->type == GPT2_Q8_0) {
+        c.values.unscaled = 1;
+        c.values.quants = 0;
+        c.values.group_stride = c.values.block_stride;
+        c.values.pair_stride = 2 * c.values.group_stride;
+    }
+    c.scales_at = c.values_at + c.values.group_stride * c.values.n_groups;
+    c.bytes = c.scales_at + BLOCK * (int64_t)sizeof(float);
+    c.page_stride = c.bytes * m->hp.n_layer * m->hp.n_head + PAGE_GAP;
+    c.keys.pair_stride = c.values.block_stride = c.page_stride;
+    return c;
+}
+
+/* Bytes of the pages that hold the first n positions. */
+static int64_t pages_bytes(const gpt2_kv *kv, int32_t n) {
+    return round_up_32(n) / BLOCK * kv->head.page_stride;
+}
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
     kv->capacity = round_up_32(capacity);
-    kv->keys = gpt2_matrix_shape(m->type, head_size(m), kv->capacity);
-    kv->values = gpt2_matrix_shape(m->type, kv->capacity, head_size(m));
-    kv->head_bytes =
-        size_of(&kv->keys) + size_of(&kv->values) + (int64_t)kv->capacity * (int64_t)sizeof(float);
-    int64_t bytes = gpt2_kv_bytes(m, kv);
-    kv->data = (int64_t)(size_t)bytes == bytes ? malloc((size_t)bytes) : NULL; /* 32 bits */
+    kv->head = head_shape(m);
+    int64_t bytes = gpt2_kv_bytes(kv);
+    kv->data = (int64_t)(size_t)bytes == bytes ? aligned_alloc(64, (size_t)bytes) : NULL;
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
 }
 
@@ -26,39 +47,17 @@ void gpt2_kv_free(gpt2_kv *kv) {
     kv->data = NULL;
 }
 
-int64_t gpt2_kv_bytes(const gpt2_model *m, const gpt2_kv *kv) {
-    return kv->head_bytes * m->hp.n_layer * m->hp.n_head;
-}
+int64_t gpt2_kv_bytes(const gpt2_kv *kv) { return pages_bytes(kv, kv->capacity); }
 
 static gpt2_head_cache cache_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer,
                                 int32_t head) {
-    gpt2_head_cache c = {.keys = kv->keys, .values = kv->values, .head_size = head_size(m)};
-    c.key_data = kv->data + ((int64_t)layer * m->hp.n_head + head) * kv->head_bytes;
-    c.value_data = c.key_data + size_of(&c.keys);
-    c.value_scales = (float *)(void *)(c.value_data + size_of(&c.values));
+    gpt2_head_cache c = kv->head;
+    c.data = kv->data + ((int64_t)layer * m->hp.n_head + head) * c.bytes;
     return c;
 }
 
-void gpt2_kv_copy(const gpt2_model *m, const gpt2_kv *from, int32_t n, gpt2_kv *to) {
-    int32_t blocks = (n + BLOCK - 1) / BLOCK;
-    for (int32_t l = 0; l < m->hp.n_layer; l++)
-        for (int32_t h = 0; h < m->hp.n_head; h++) {
-            gpt2_head_cache a = cache_of(m, from, l, h), b = cache_of(m, to, l, h);
-            int64_t keys = (n + GROUP - 1) / GROUP * a.keys.group_stride;
-            memcpy(b.key_data, a.key_data, (size_t)keys);
-            memcpy(b.value_scales, a.value_scales, (size_t)n * sizeof(float));
-            if (m->type == GPT2_F32) {
-                memcpy(b.value_data, a.value_data, (size_t)n * (size_t)a.head_size * sizeof(float));
-                continue;
-            }
-            for (int32_t g = 0; g < a.values.n_groups; g++) {
-                uint8_t *source = a.value_data + g * a.values.group_stride;
-                uint8_t *target = b.value_data + g * b.values.group_stride;
-                memcpy(target, source, (size_t)blocks * GROUP * sizeof(uint16_t));
-                memcpy(target + b.values.quants, source + a.values.quants,
-                       (size_t)blocks * GROUP * BLOCK);
-            }
-        }
+void gpt2_kv_copy(const gpt2_kv *from, int32_t n, gpt2_kv *to) {
+    memcpy(to->data, from->data, (size_t)pages_bytes(from, n));
 }
 
 /* Blocks that a quantised row of attention needs: a query's, or those of all scores. */
@@ -175,64 +174,46 @@ static void residual_linear(gpt2_workspace *ws, int32_t thread, const float *x,
     linear(ws, thread, w, bias, x, p.at, n, ADD, ws->x);
 }
 
-/* Keys and values of row r and head h into the cache. */
-static void store(const gpt2_workspace *ws, const gpt2_row *rows, int32_t r, int32_t layer,
-                  int32_t h) {
-    const gpt2_model *m = ws->m;
-    int32_t e = m->hp.n_embd;
-    const float *k = ws->qkv + (int64_t)r * 3 * e + e + h * head_size(m);
-    gpt2_head_cache c = cache_of(m, rows[r].kv, layer, h);
-    m->kernels->cache_store(m, k, k + e, rows[r].position, &c);
-}
-
-/* Fetches the cache of a row and head. Caches of a large batch come from memory in pieces too short
- * for the processor to see where they go. */
-static void fetch(const gpt2_model *m, const gpt2_row *row, int32_t layer, int32_t h) {
-    gpt2_head_cache c = cache_of(m, row->kv, layer, h);
-    int64_t keys = row->position / GROUP * c.keys.group_stride + c.keys.group_stride;
-    int64_t values = (int64_t)(row->position / BLOCK + 1) * GROUP * BLOCK;
-    for (int64_t i = 0; i < keys; i += 64) __builtin_prefetch(c.key_data + i, 0, 2);
-    for (int32_t g = 0; g < c.values.n_groups; g++)
-        for (int64_t i = 0; i < values; i += 64)
-            __builtin_prefetch(c.value_data + g * c.values.group_stride + c.values.quants + i, 0,
-                               2);
-}
-
 static gpt2_rows_q8 rows_aside(const gpt2_workspace *ws, int32_t thread) {
     size_t at = (size_t)thread * ATTENTION_ROWS * blocks_aside(ws->m);
     return (gpt2_rows_q8){ws->aside.quant + at * BLOCK, ws->aside.scale + at,
                           ws->aside.offset + at};
 }
 
-/* Causal self-attention of every row to its sequence's positions up to its own. Threads share the
- * heads, and within a head the rows: where a thread has whole heads, it waits for nobody. */
+/* Causal self-attention of rows [r, r + n) of one sequence in one head: each to the positions up to
+ * its own. `next` is the cache that is read after this one, or NULL. */
+static void attend(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, int32_t r, int32_t n,
+                   int32_t head, const gpt2_head_cache *c, const gpt2_head_cache *next) {
+    const gpt2_model *m = ws->m;
+    int64_t e = m->hp.n_embd, ld_scores = round_up_32(m->hp.n_ctx);
+    float *scores = ws->scores + thread * ATTENTION_ROWS * ld_scores;
+    float *out = ws->mixed + r * e + head * c->head_size;
+    const float *q = ws->qkv + r * 3 * e + head * c->head_size, *k = q + e, *v = k + e;
+    gpt2_rows_q8 aside = rows_aside(ws, thread);
+    for (int32_t i = 0; i < n; i++)
+        m->kernels->cache_store(m, k + i * 3 * e, v + i * 3 * e, rows[r + i].position, c);
+    for (int32_t i = 0; i < n; i += ATTENTION_ROWS) {
+        int32_t some = n - i < ATTENTION_ROWS ? n - i : ATTENTION_ROWS;
+        m->kernels->attend(m, q + i * 3 * e, 3 * e, some, c, rows[r + i].position + 1,
+                           i + some == n ? next : NULL, &aside, scores, ld_scores, out + i * e, e);
+    }
+}
+
+/* The same for all n rows and heads. Threads share the heads. */
 static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, int32_t n,
                       int32_t layer) {
-    const gpt2_model *m = ws->m;
-    int32_t e = m->hp.n_embd, size = head_size(m), heads = m->hp.n_head, begin, end;
-    int whole_heads = heads % gpt2_pool_threads(ws->pool) == 0;
-    int64_t ld_scores = round_up_32(m->hp.n_ctx);
-    float *scores = ws->scores + thread * ATTENTION_ROWS * ld_scores;
-    gpt2_rows_q8 aside = rows_aside(ws, thread);
-    gpt2_pool_share(ws->pool, thread, heads * n, &begin, &end);
-    if (!whole_heads) {
-        for (int32_t i = begin; i < end; i++) store(ws, rows, i % n, layer, i / n);
-        gpt2_pool_barrier(ws->pool);
-    }
-    for (int32_t i = begin, run; i < end; i += run) {
-        int32_t h = i / n, r = i % n;
-        run = 1; /* rows of one sequence, in order of position */
-        while (run < ATTENTION_ROWS && i + run < end && r + run < n &&
-               rows[r + run].kv == rows[r].kv)
-            run++;
-        if (i + run < end && rows[(r + run) % n].kv != rows[r].kv)
-            fetch(m, &rows[(r + run) % n], layer, (i + run) / n);
-        if (whole_heads)
-            for (int32_t j = 0; j < run; j++) store(ws, rows, r + j, layer, h);
-        gpt2_head_cache c = cache_of(m, rows[r].kv, layer, h);
-        m->kernels->attend(m, ws->qkv + (int64_t)r * 3 * e + h * size, 3 * e, run, &c,
-                           rows[r].position + 1, &aside, scores, ld_scores,
-                           ws->mixed + (int64_t)r * e + h * size, e);
+    int32_t begin, end;
+    gpt2_pool_share(ws->pool, thread, ws->m->hp.n_head, &begin, &end);
+    for (int32_t r = 0, run; r < n; r += run) {
+        for (run = 1; r + run < n && rows[r + run].kv == rows[r].kv;) run++;
+        for (int32_t h = begin; h < end; h++) {
+            gpt2_head_cache c = cache_of(ws->m, rows[r].kv, layer, h), next = c;
+            if (h + 1 < end)
+                next = cache_of(ws->m, rows[r].kv, layer, h + 1);
+            else if (r + run < n)
+                next = cache_of(ws->m, rows[r + run].kv, layer, begin);
+            attend(ws, thread, rows, r, run, h, &c, next.data != c.data ? &next : NULL);
+        }
     }
     gpt2_pool_barrier(ws->pool);
 }

@@ -7,18 +7,17 @@
 
 /* Keys and values of one sequence, for `capacity` positions, a multiple of 32. */
 typedef struct {
-    uint8_t *data;            /* [n_layer][n_head] of head_bytes: see gpt2_head_cache */
-    gpt2_matrix keys, values; /* shapes of one head's */
-    int64_t head_bytes;
+    uint8_t *data;        /* [pages][n_layer][n_head] */
+    gpt2_head_cache head; /* the shape of one head's */
     int32_t capacity;
 } gpt2_kv;
 
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv);
 void gpt2_kv_free(gpt2_kv *kv);
-int64_t gpt2_kv_bytes(const gpt2_model *m, const gpt2_kv *kv);
+int64_t gpt2_kv_bytes(const gpt2_kv *kv);
 
 /* Copies the keys and values of the first n positions. */
-void gpt2_kv_copy(const gpt2_model *m, const gpt2_kv *from, int32_t n, gpt2_kv *to);
+void gpt2_kv_copy(const gpt2_kv *from, int32_t n, gpt2_kv *to);
 
 typedef struct {
     gpt2_kv *kv;

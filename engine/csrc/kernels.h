@@ -16,16 +16,19 @@ typedef struct {
     int32_t *offset; /* [rows][n_blocks]: -128 times the sum of a block's quants */
 } gpt2_rows_q8;
 
-/* One head's keys and values in the cache.
- * GPT2_Q8_0: keys and values are matrices of that type, so that attention is two matrix products.
- *   keys   positions x head_size
- *   values head_size x positions, a quant standing for itself: the scale of each position is
- *          beside them, since it multiplies the weight that attention gives to the position.
- * GPT2_F32: keys in that layout too, values float [positions][head_size]. */
+/* One head's keys and values in the cache, in pages of 32 positions, so that what is read together
+ * lies together. For GPT2_Q8_0 attention is two products with matrices of that type:
+ *   keys    positions x head_size: a pair of groups on each page
+ *   values  head_size x positions: a block of every group on each page, unscaled. The scales of the
+ *           positions, float [32], stand behind them: each multiplies the weight that attention
+ *           gives to its position.
+ * GPT2_F32: keys in that layout too, values float [32][head_size]. */
 typedef struct {
-    gpt2_matrix keys, values; /* shapes for all positions that there is room for */
-    uint8_t *key_data, *value_data;
-    float *value_scales; /* [positions] */
+    gpt2_matrix keys, values;     /* as many positions as the reader says */
+    uint8_t *data;                /* the first page */
+    int64_t page_stride;          /* bytes from page to page: other heads lie between */
+    int64_t bytes;                /* of a page */
+    int64_t values_at, scales_at; /* bytes from a page's beginning */
     int32_t head_size;
 } gpt2_head_cache;
 
@@ -53,11 +56,13 @@ struct gpt2_kernels {
 
     /* One head's attention of queries q [n_queries][ld_q], 1 to ATTENTION_ROWS of them one position
      * after the other, to the positions up to their own, n for the first: out [n_queries][ld_out].
+     * next: the cache that is read after this one, to be fetched meanwhile, or NULL.
      * xq: scratch of ATTENTION_ROWS rows, for queries and for scores. scores: scratch
      * [ATTENTION_ROWS][ld_scores], ld_scores the positions rounded up to 32. */
     void (*attend)(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_queries,
-                   const gpt2_head_cache *cache, int32_t n, const gpt2_rows_q8 *xq, float *scores,
-                   int64_t ld_scores, float *out, int64_t ld_out);
+                   const gpt2_head_cache *cache, int32_t n, const gpt2_head_cache *next,
+                   const gpt2_rows_q8 *xq, float *scores, int64_t ld_scores, float *out,
+                   int64_t ld_out);
 
     /* The largest number of each cell of x [n], -INFINITY where all are NaN. Cell c holds the 16
      * numbers at c / 16 * 256 + c % 16 + 16 j; cells [n / 256, rounded up][16]. */

@@ -128,8 +128,8 @@ INLINE void store_quants(activation *out, const int32_t *q) {
 }
 #endif
 
-/* The weights that come next: a little is fetched with each block, so that memory streams while the
- * tiles compute. Past the matrix's end that is of no use but no harm. */
+/* What is needed next: a little is fetched with each block, so that memory streams while the tiles
+ * compute. */
 typedef struct {
     const uint8_t *at, *end;
     int lines; /* of 64 bytes, with each block */
@@ -147,10 +147,10 @@ INLINE void fetch(upcoming *next) {
 /* G groups times T rows. Where a group has many vectors, V of them are taken at once: few rows
  * leave registers for it, and each activation is loaded once for them all, each weight in the order
  * in which it lies. */
-INLINE void tile_q8(int G, int T, const gpt2_matrix *w, const uint8_t *groups, upcoming *next,
-                    const gpt2_rows_q8 *x, int32_t row, vf *z) {
+INLINE void tile_q8(int G, int T, int scaled, const gpt2_matrix *w, const uint8_t *groups,
+                    upcoming *next, const gpt2_rows_q8 *x, int32_t row, vf *z) {
     const int32_t n_blocks = w->n_blocks;
-    const int64_t stride = w->group_stride;
+    const int64_t stride = w->group_stride, block_stride = w->block_stride;
     const uint8_t *quants = groups + w->quants;
     const uint16_t *scales = (const uint16_t *)(const void *)groups;
     const activation *a = (const activation *)x->quant + (int64_t)row * n_blocks * BLOCK;
@@ -164,14 +164,15 @@ INLINE void tile_q8(int G, int T, const gpt2_matrix *w, const uint8_t *groups, u
         UNROLL
         for (int i = 0; i < columns * T; i++) sum[i] = (vf){0};
         for (int32_t b = 0; b < n_blocks; b++) {
-            const uint8_t *block = quants + (int64_t)b * GROUP * BLOCK;
+            const uint8_t *block = quants + b * block_stride;
             vi dot[MAX_TILE];
             dot_tile(columns, T, block + v * W * 4, column, a + b * BLOCK, a_offset + b, n_blocks,
                      dot);
             fetch(next);
             UNROLL
             for (int c = 0; c < columns; c++) {
-                vf w_scale = load_f16(scales + c * scale_column + b * GROUP + v * W);
+                vf w_scale =
+                    scaled ? load_f16(scales + c * scale_column + b * GROUP + v * W) : splat(1);
                 UNROLL
                 for (int t = 0; t < T; t++)
                     sum[c * T + t] += __builtin_convertvector(dot[c * T + t], vf) *
@@ -194,16 +195,25 @@ typedef struct {
     gpt2_epilogue then;
     float *y; /* [n][ld_y] */
     int64_t ld_y;
+    /* Bytes that are fetched while a tile's groups are multiplied, and where they lie from there.
+     */
+    int64_t ahead, ahead_bytes;
 } product;
 
-/* G groups from g on times T rows from `row` on; G, T and q8 are constants at every call. */
-INLINE void tile(int G, int T, int q8, const product *p, upcoming *next, int32_t g, int32_t row) {
+typedef enum { F32, Q8_0, Q8_0_UNSCALED } kind;
+
+INLINE const uint8_t *group_at(const gpt2_matrix *w, int32_t g) {
+    return w->data + g / 2 * w->pair_stride + g % 2 * w->group_stride;
+}
+
+/* G groups from g on times T rows from `row` on; G, T and the kind are constants at every call. */
+INLINE void tile(int G, int T, kind k, const product *p, upcoming *next, int32_t g, int32_t row) {
     const gpt2_matrix *w = p->w;
     vf z[MAX_TILE * VECTORS];
     for (int i = 0; i < G * T * VECTORS; i++) z[i] = (vf){0};
-    const uint8_t *groups = w->data + g * w->group_stride;
-    if (q8)
-        tile_q8(G, T, w, groups, next, p->xq, p->first_row + row, z);
+    const uint8_t *groups = group_at(w, g);
+    if (k != F32)
+        tile_q8(G, T, k == Q8_0, w, groups, next, p->xq, p->first_row + row, z);
     else
         tile_f32(T, w, (const float *)(const void *)groups, p->x + (int64_t)row * w->n_in, z);
     for (int i = 0; i < G; i++) {
@@ -215,39 +225,45 @@ INLINE void tile(int G, int T, int q8, const product *p, upcoming *next, int32_t
 }
 
 /* All n rows, in tiles as large as they come. */
-INLINE void tiles(int G, int q8, const product *p, int32_t g, int32_t n) {
+INLINE void tiles(int G, kind k, const product *p, int32_t g, int32_t n) {
     const gpt2_matrix *w = p->w;
-    const int64_t bytes = G * w->group_stride, steps = (int64_t)(n + 3) / 4 * w->n_blocks;
-    upcoming next = {w->data + (g + G) * w->group_stride, NULL,
-                     (int)((bytes / 64 + steps - 1) / steps)};
-    next.end = next.at + bytes;
+    const uint8_t *at = group_at(w, g) + p->ahead;
+    const int64_t steps = (int64_t)(n + 3) / 4 * w->n_blocks;
+    upcoming next = {at, at + p->ahead_bytes, (int)((p->ahead_bytes / 64 + steps - 1) / steps)};
     int32_t row = 0;
-    for (; row + 4 <= n; row += 4) tile(G, 4, q8, p, &next, g, row);
+    for (; row + 4 <= n; row += 4) tile(G, 4, k, p, &next, g, row);
     switch (n - row) {
         case 3:
-            tile(G, 3, q8, p, &next, g, row);
+            tile(G, 3, k, p, &next, g, row);
             break;
         case 2:
-            tile(G, 2, q8, p, &next, g, row);
+            tile(G, 2, k, p, &next, g, row);
             break;
         case 1:
-            tile(G, 1, q8, p, &next, g, row);
+            tile(G, 1, k, p, &next, g, row);
             break;
     }
+}
+
+/* Groups [g0, g1) times n rows. */
+INLINE void multiply(kind k, const product *p, int32_t n, int32_t g0, int32_t g1) {
+    const int G = k == F32 ? 1 : GROUPS;
+    int32_t g = g0;
+    for (; g + G <= g1; g += G) tiles(G, k, p, g, n);
+    if (G > 1)
+        for (; g < g1; g++) tiles(1, k, p, g, n);
 }
 
 static void matmul(const gpt2_model *m, const gpt2_matrix *w, const float *bias, const float *x,
                    const gpt2_rows_q8 *xq, int32_t row, int32_t n, int32_t g0, int32_t g1,
                    gpt2_epilogue then, float *y, int64_t ld_y) {
-    const product p = {w, bias, x, xq, row, then, y, ld_y};
-    int32_t g = g0;
-    if (m->type == GPT2_Q8_0) {
-        for (; g + GROUPS <= g1; g += GROUPS) tiles(GROUPS, 1, &p, g, n);
-        if (GROUPS > 1)
-            for (; g < g1; g++) tiles(1, 1, &p, g, n);
-    } else {
-        for (; g < g1; g++) tiles(1, 0, &p, g, n);
-    }
+    /* The next groups are fetched; past the matrix's end that is of no use but no harm. */
+    const int64_t ahead = (m->type == GPT2_F32 ? 1 : GROUPS) * w->group_stride;
+    const product p = {w, bias, x, xq, row, then, y, ld_y, ahead, ahead};
+    if (m->type == GPT2_F32)
+        multiply(F32, &p, n, g0, g1);
+    else
+        multiply(Q8_0, &p, n, g0, g1);
 }
 
 static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_q8 *xq) {
@@ -305,9 +321,17 @@ static void layer_norm(const float *x, const float *gain, const float *bias, int
 
 /* ---- The cache ---------------------------------------------------------------------------- */
 
-/* A key becomes row `position` of a packed Q8_0 matrix. */
+INLINE uint8_t *page_of(const gpt2_head_cache *c, int32_t position) {
+    return c->data + position / BLOCK * c->page_stride;
+}
+
+INLINE uint8_t *key_group(const gpt2_head_cache *c, int32_t position) {
+    return page_of(c, position) + position % BLOCK / GROUP * c->keys.group_stride;
+}
+
+/* A key becomes row `position` of a matrix. */
 static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache *c) {
-    uint8_t *group = c->key_data + position / GROUP * c->keys.group_stride;
+    uint8_t *group = key_group(c, position);
     int32_t lane = position % GROUP;
     for (int32_t b = 0; b < c->keys.n_blocks; b++) {
         int8_t quant[BLOCK];
@@ -320,7 +344,7 @@ static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache
     }
 }
 
-/* A value becomes column `position` of one. */
+/* A value becomes column `position` of another. */
 static void store_value_q8(const float *v, int32_t position, const gpt2_head_cache *c) {
     int32_t n = c->head_size, amax_bits = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -329,9 +353,10 @@ static void store_value_q8(const float *v, int32_t position, const gpt2_head_cac
     }
     float amax = float_of_bits((uint32_t)amax_bits);
     float inverse = amax_bits > 0 ? 127.0f / amax : 0.0f;
+    uint8_t *page = page_of(c, position);
     for (int32_t g = 0; g < c->values.n_groups; g++) {
-        uint8_t *group = c->value_data + g * c->values.group_stride;
-        uint8_t *column = group + c->values.quants + position / 4 * GROUP * 4 + position % 4;
+        uint8_t *column = page + c->values_at + g * c->values.group_stride +
+                          position % BLOCK / 4 * GROUP * 4 + position % 4;
         float part[GROUP] = {0};
         int32_t q[GROUP], rest = n - g * GROUP;
         memcpy(part, v + g * GROUP, (size_t)(rest < GROUP ? rest : GROUP) * 4);
@@ -341,12 +366,8 @@ static void store_value_q8(const float *v, int32_t position, const gpt2_head_cac
             *(vi_unaligned *)(q + i) = (vi)(x + splat(12582912.0f)) - (0x4b400000 - 128);
         }
         for (int i = 0; i < GROUP; i++) column[i * 4] = (uint8_t)q[i];
-        if (position % BLOCK == 0) {
-            uint16_t *scales = (uint16_t *)(void *)group + position / BLOCK * GROUP;
-            for (int i = 0; i < GROUP; i++) scales[i] = 0x3c00; /* 1 */
-        }
     }
-    c->value_scales[position] = amax / 127.0f;
+    ((float *)(void *)(page + c->scales_at))[position % BLOCK] = amax / 127.0f;
 }
 
 static void cache_store(const gpt2_model *m, const float *k, const float *v, int32_t position,
@@ -357,18 +378,17 @@ static void cache_store(const gpt2_model *m, const float *k, const float *v, int
         return;
     }
     int32_t n = c->head_size;
-    float *keys = (float *)(void *)(c->key_data + position / GROUP * c->keys.group_stride);
-    float *values = (float *)(void *)c->value_data + (int64_t)position * n;
+    float *keys = (float *)(void *)key_group(c, position);
+    float *values = (float *)(void *)(page_of(c, position) + c->values_at);
     for (int32_t d = 0; d < n; d++) keys[d * GROUP + position % GROUP] = k[d];
-    memcpy(values, v, (size_t)n * 4);
+    memcpy(values + position % BLOCK * n, v, (size_t)n * 4);
 }
 
 /* ---- Attention ---------------------------------------------------------------------------- */
 
-/* Turns n scores into exp(scale (score - largest)), each times its factor where there are any, and
- * those from n to `padded`, a multiple of 16, into zeros. Returns one over the sum without factors.
- */
-static float softmax(float *scores, int32_t n, int32_t padded, float scale, const float *factors) {
+/* Turns n scores into exp(scale (score - largest)), and those from n to `padded`, a multiple of 16,
+ * into zeros. Returns one over the sum. */
+static float softmax(float *scores, int32_t n, int32_t padded, float scale) {
     vf most = splat(-INFINITY), sum[VECTORS];
     for (int32_t p = n; p < padded; p++) scores[p] = -INFINITY;
     for (int32_t p = 0; p < padded; p += W) {
@@ -387,17 +407,14 @@ static float softmax(float *scores, int32_t n, int32_t padded, float scale, cons
         for (int32_t j = n > p ? n - p : 0; j < GROUP; j++) scores[p + j] = 0;
         for (int v = 0; v < VECTORS; v++) sum[v] += load(scores + p + v * W);
     }
-    if (factors)
-        for (int32_t p = 0; p < n; p++) scores[p] *= factors[p];
     return 1.0f / sum_lanes(sum);
 }
 
 static void attend_f32(const float *q, const gpt2_head_cache *c, int32_t n, float *scores,
                        float *out) {
     int32_t size = c->head_size, padded = (n + GROUP - 1) / GROUP * GROUP;
-    const float *values = (const float *)(const void *)c->value_data;
     for (int32_t p = 0; p < padded; p += GROUP) {
-        const float *keys = (const float *)(const void *)(c->key_data + (int64_t)p * size * 4);
+        const float *keys = (const float *)(const void *)key_group(c, p);
         vf sum[VECTORS];
         for (int v = 0; v < VECTORS; v++) sum[v] = (vf){0};
         for (int32_t d = 0; d < size; d++)
@@ -405,16 +422,20 @@ static void attend_f32(const float *q, const gpt2_head_cache *c, int32_t n, floa
                 sum[v] += splat(q[d]) * load(keys + d * GROUP + v * W);
         for (int v = 0; v < VECTORS; v++) store(scores + p + v * W, sum[v]);
     }
-    float inverse = softmax(scores, n, padded, 1.0f / sqrtf((float)size), NULL);
+    float inverse = softmax(scores, n, padded, 1.0f / sqrtf((float)size));
     memset(out, 0, (size_t)size * 4);
-    for (int32_t p = 0; p < n; p++)
-        for (int32_t d = 0; d < size; d++) out[d] += scores[p] * values[(int64_t)p * size + d];
+    for (int32_t p = 0; p < n; p++) {
+        const float *values = (const float *)(const void *)(page_of(c, p) + c->values_at);
+        values += p % BLOCK * size;
+        for (int32_t d = 0; d < size; d++) out[d] += scores[p] * values[d];
+    }
     for (int32_t d = 0; d < size; d++) out[d] *= inverse;
 }
 
 static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_queries,
-                   const gpt2_head_cache *c, int32_t n, const gpt2_rows_q8 *xq, float *scores,
-                   int64_t ld_scores, float *out, int64_t ld_out) {
+                   const gpt2_head_cache *c, int32_t n, const gpt2_head_cache *next,
+                   const gpt2_rows_q8 *xq, float *scores, int64_t ld_scores, float *out,
+                   int64_t ld_out) {
     if (m->type == GPT2_F32) {
         for (int32_t t = 0; t < n_queries; t++)
             attend_f32(q + t * ld_q, c, n + t, scores, out + t * ld_out);
@@ -422,22 +443,33 @@ static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_
     }
     int32_t most = n + n_queries - 1; /* positions, of the last query */
     gpt2_matrix keys = c->keys, values = c->values;
-    keys.data = c->key_data;
+    keys.data = c->data;
     keys.n_groups = (most + GROUP - 1) / GROUP;
     keys.n_out = keys.n_groups * GROUP;
-    values.data = c->value_data;
+    values.data = c->data + c->values_at;
     values.n_blocks = (most + BLOCK - 1) / BLOCK;
     values.n_in = values.n_blocks * BLOCK;
 
     float inverse[ATTENTION_ROWS], scale = 1.0f / sqrtf((float)c->head_size);
     for (int32_t t = 0; t < n_queries; t++) quantize(q + t * ld_q, c->head_size, t, xq);
-    matmul(m, &keys, NULL, NULL, xq, 0, n_queries, 0, keys.n_groups, STORE, scores, ld_scores);
+    product p = {&keys, NULL, NULL, xq, 0, STORE, scores, ld_scores, 0, 0};
+    if (next) {
+        p.ahead = next->data - c->data;
+        p.ahead_bytes = c->bytes;
+    }
+    multiply(Q8_0, &p, n_queries, 0, keys.n_groups);
     for (int32_t t = 0; t < n_queries; t++) {
         float *s = scores + t * ld_scores;
-        inverse[t] = softmax(s, n + t, values.n_in, scale, c->value_scales);
+        inverse[t] = softmax(s, n + t, values.n_in, scale);
+        for (int32_t p = 0; p < n + t; p += BLOCK) {
+            const float *scales = (const float *)(const void *)(page_of(c, p) + c->scales_at);
+            int32_t some = n + t - p < BLOCK ? n + t - p : BLOCK;
+            for (int32_t i = 0; i < some; i++) s[p + i] *= scales[i];
+        }
         quantize(s, values.n_in, t, xq);
     }
-    matmul(m, &values, NULL, NULL, xq, 0, n_queries, 0, values.n_groups, STORE, out, ld_out);
+    p = (product){&values, NULL, NULL, xq, 0, STORE, out, ld_out, 0, 0};
+    multiply(Q8_0_UNSCALED, &p, n_queries, 0, values.n_groups);
     for (int32_t t = 0; t < n_queries; t++)
         for (int32_t d = 0; d < c->head_size; d++) out[t * ld_out + d] *= inverse[t];
 }

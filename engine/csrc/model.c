@@ -36,6 +36,8 @@ gpt2_matrix gpt2_matrix_shape(gpt2_type type, int32_t n_in, int32_t n_out) {
     m.quants = type == GPT2_F32 ? 0 : round_up((int64_t)m.n_blocks * GROUP * 2, ALIGN);
     m.group_stride = type == GPT2_F32 ? (int64_t)n_in * GROUP * 4
                                       : m.quants + (int64_t)m.n_blocks * GROUP * BLOCK;
+    m.pair_stride = 2 * m.group_stride;
+    m.block_stride = GROUP * BLOCK;
     return m;
 }
 

@@ -20,9 +20,12 @@ enum {
  *           int8 + 128, since VPDPBUSD multiplies unsigned by signed bytes. */
 typedef struct {
     const uint8_t *data;
-    int64_t group_stride; /* bytes */
+    int64_t group_stride; /* bytes from the first group of a pair to the second */
+    int64_t pair_stride;  /* bytes from pair to pair: twice that, but for keys in the cache */
     int64_t quants;       /* bytes from a group's beginning to its quants */
+    int64_t block_stride; /* bytes from a block's quants to the next block's */
     int32_t n_in, n_out, n_blocks, n_groups;
+    int unscaled; /* the quants stand for themselves: values in the cache */
 } gpt2_matrix;
 
 /* The shape of a matrix in this layout, without data. */

@@ -143,7 +143,7 @@ static int32_t known(const gpt2_request *r) { return r->n_prompt + r->n_drawn - 
 /* Forgets the oldest n of the caches that were kept. */
 static void forget(gpt2_scheduler *s, int32_t n) {
     for (int32_t i = 0; i < n; i++) {
-        s->kept_bytes -= gpt2_kv_bytes(s->m, &s->kept[i].kv);
+        s->kept_bytes -= gpt2_kv_bytes(&s->kept[i].kv);
         gpt2_kv_free(&s->kept[i].kv);
         free(s->kept[i].tokens);
     }
@@ -167,14 +167,14 @@ static void keep(gpt2_scheduler *s, const gpt2_request *r) {
         if (common(tokens, n, s->kept[i].tokens, s->kept[i].n) == n) return;
     kept_cache new = {.tokens = malloc((size_t)n * sizeof *tokens), .n = n};
     if (gpt2_kv_new(s->m, n, &new.kv) != GPT2_OK || !new.tokens ||
-        gpt2_kv_bytes(s->m, &new.kv) > s->max_kept_bytes) {
+        gpt2_kv_bytes(&new.kv) > s->max_kept_bytes) {
         gpt2_kv_free(&new.kv);
         free(new.tokens);
         return;
     }
-    gpt2_kv_copy(s->m, &r->kv, n, &new.kv); /* without the room for what was not written */
+    gpt2_kv_copy(&r->kv, n, &new.kv); /* without the room for what was not written */
     memcpy(new.tokens, tokens, (size_t)n * sizeof *tokens);
-    s->kept_bytes += gpt2_kv_bytes(s->m, &new.kv);
+    s->kept_bytes += gpt2_kv_bytes(&new.kv);
     while (s->kept_bytes > s->max_kept_bytes || s->n_kept == MAX_KEPT) forget(s, 1);
     s->kept[s->n_kept++] = new;
 }
@@ -216,7 +216,7 @@ static int share(gpt2_scheduler *s, int32_t i) {
         }
     }
     if (from) {
-        gpt2_kv_copy(s->m, from, most, &r->kv);
+        gpt2_kv_copy(from, most, &r->kv);
         r->n_done = most;
         s->n_shared += most;
     }

@@ -72,6 +72,11 @@ GPT2_API void *malloc(size_t size) {
     }
 }
 
+void *aligned_alloc(size_t alignment, size_t size) {
+    (void)alignment; /* a matter of speed alone, and vectors are of 16 bytes here */
+    return malloc(size);
+}
+
 void *calloc(size_t n, size_t size) {
     size_t bytes;
     void *p = __builtin_mul_overflow(n, size, &bytes) ? NULL : malloc(bytes);
