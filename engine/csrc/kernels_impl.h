@@ -14,7 +14,10 @@
 #include <math.h>
 
 #define VECTORS (GROUP / W) /* vectors that make up 16 lanes */
-enum { MAX_TILE = 8 };      /* groups times rows */
+enum {
+    MAX_TILE = 8,            /* groups times rows */
+    CACHED_BYTES = 16 << 20, /* of a model that needs not be fetched from memory again and again */
+};
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf splat(float x) { return x - (vf){0}; }
@@ -257,42 +260,59 @@ INLINE void multiply(kind k, const product *p, int32_t n, int32_t g0, int32_t g1
 static void matmul(const gpt2_model *m, const gpt2_matrix *w, const float *bias, const float *x,
                    const gpt2_rows_q8 *xq, int32_t row, int32_t n, int32_t g0, int32_t g1,
                    gpt2_epilogue then, float *y, int64_t ld_y) {
-    /* The next groups are fetched; past the matrix's end that is of no use but no harm. */
+    /* The next groups are fetched, unless the model stays in the processor's cache. Past the
+     * matrix's end that is of no use but no harm. */
     const int64_t ahead = (m->type == GPT2_F32 ? 1 : GROUPS) * w->group_stride;
-    const product p = {w, bias, x, xq, row, then, y, ld_y, ahead, ahead};
+    const product p = {.w = w,
+                       .bias = bias,
+                       .x = x,
+                       .xq = xq,
+                       .first_row = row,
+                       .then = then,
+                       .y = y,
+                       .ld_y = ld_y,
+                       .ahead = ahead,
+                       .ahead_bytes = m->size > CACHED_BYTES ? ahead : 0};
     if (m->type == GPT2_F32)
         multiply(F32, &p, n, g0, g1);
     else
         multiply(Q8_0, &p, n, g0, g1);
 }
 
+/* The largest magnitude of n numbers. Magnitudes compare as integers too, which vectorises. */
+INLINE float largest(const float *x, int n) {
+    int32_t most = 0;
+    for (int i = 0; i < n; i++) {
+        int32_t bits = (int32_t)(float_bits(x[i]) & 0x7fffffffu);
+        most = bits > most ? bits : most;
+    }
+    return float_of_bits((uint32_t)most);
+}
+
+/* x / scale, rounded, where inverse = 1 / scale; within 127 of zero whatever x is. */
+INLINE vi quants_of(vf x, float inverse) {
+    x = larger(smaller(x * splat(inverse), splat(127.0f)), splat(-127.0f));
+    return (vi)(x + splat(12582912.0f)) - 0x4b400000;
+}
+
 static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_q8 *xq) {
     int32_t n_blocks = (n_in + BLOCK - 1) / BLOCK;
     for (int32_t b = 0; b < n_blocks; b++) {
+        int64_t at = (int64_t)row * n_blocks + b;
         const float *in = x + b * BLOCK;
         float last[BLOCK] = {0};
         if (n_in - b * BLOCK < BLOCK) {
             memcpy(last, in, (size_t)(n_in - b * BLOCK) * 4);
             in = last;
         }
-        /* Magnitudes compare as integers too, which compilers vectorise. */
-        int32_t amax_bits = 0, total = 0, lanes[BLOCK];
-        memcpy(lanes, in, sizeof lanes);
-        for (int i = 0; i < BLOCK; i++) {
-            int32_t bits = lanes[i] & 0x7fffffff;
-            amax_bits = bits > amax_bits ? bits : amax_bits;
-        }
-        float amax = float_of_bits((uint32_t)amax_bits);
-        float inverse = amax_bits > 0 ? 127.0f / amax : 0.0f;
-        for (int i = 0; i < BLOCK; i += W) {
-            vf v = load(in + i) * splat(inverse);
-            v = larger(smaller(v, splat(127.0f)), splat(-127.0f));
-            *(vi_unaligned *)(lanes + i) = (vi)(v + splat(12582912.0f)) - 0x4b400000;
-        }
-        store_quants((activation *)xq->quant + ((int64_t)row * n_blocks + b) * BLOCK, lanes);
-        for (int i = 0; i < BLOCK; i++) total += lanes[i];
-        xq->scale[(int64_t)row * n_blocks + b] = amax / 127.0f;
-        xq->offset[(int64_t)row * n_blocks + b] = -128 * total;
+        float amax = largest(in, BLOCK), inverse = amax != 0 ? 127.0f / amax : 0.0f;
+        int32_t q[BLOCK], total = 0;
+        for (int i = 0; i < BLOCK; i += W)
+            *(vi_unaligned *)(q + i) = quants_of(load(in + i), inverse);
+        store_quants((activation *)xq->quant + at * BLOCK, q);
+        for (int i = 0; i < BLOCK; i++) total += q[i];
+        xq->scale[at] = amax / 127.0f;
+        xq->offset[at] = -128 * total;
     }
 }
 
@@ -334,37 +354,33 @@ static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache
     uint8_t *group = key_group(c, position);
     int32_t lane = position % GROUP;
     for (int32_t b = 0; b < c->keys.n_blocks; b++) {
-        int8_t quant[BLOCK];
-        int32_t rest = c->head_size - b * BLOCK;
-        quantize_q8_0(k + b * BLOCK, 1, rest < BLOCK ? rest : BLOCK,
-                      (uint16_t *)(void *)group + b * GROUP + lane, quant);
-        for (int i = 0; i < BLOCK; i++) quant[i] = (int8_t)(quant[i] ^ -128); /* + 128 */
+        float in[BLOCK] = {0};
+        int32_t rest = c->head_size - b * BLOCK, q[BLOCK];
+        memcpy(in, k + b * BLOCK, (size_t)(rest < BLOCK ? rest : BLOCK) * 4);
+        float amax = largest(in, BLOCK);
+        uint16_t scale = amax < INFINITY ? f16_from_f32(amax / 127.0f) : 0;
+        for (int i = 0; i < BLOCK; i += W)
+            *(vi_unaligned *)(q + i) = quants_of(load(in + i), scale ? 127.0f / amax : 0.0f) + 128;
+        ((uint16_t *)(void *)group)[b * GROUP + lane] = scale;
+        uint8_t bytes[BLOCK];
+        for (int i = 0; i < BLOCK; i++) bytes[i] = (uint8_t)q[i];
         for (int i = 0; i < BLOCK; i += 4)
-            memcpy(group + c->keys.quants + (b * BLOCK + i) * GROUP + lane * 4, quant + i, 4);
+            memcpy(group + c->keys.quants + (b * BLOCK + i) * GROUP + lane * 4, bytes + i, 4);
     }
 }
 
-/* A value becomes column `position` of another. */
+/* A value becomes column `position` of another. Byte by byte: to read what stands beside them would
+ * mean to wait for memory. */
 static void store_value_q8(const float *v, int32_t position, const gpt2_head_cache *c) {
-    int32_t n = c->head_size, amax_bits = 0;
-    for (int32_t i = 0; i < n; i++) {
-        int32_t bits = (int32_t)(float_bits(v[i]) & 0x7fffffffu);
-        amax_bits = bits > amax_bits ? bits : amax_bits;
-    }
-    float amax = float_of_bits((uint32_t)amax_bits);
-    float inverse = amax_bits > 0 ? 127.0f / amax : 0.0f;
+    const float amax = largest(v, c->head_size), inverse = amax != 0 ? 127.0f / amax : 0.0f;
     uint8_t *page = page_of(c, position);
-    for (int32_t g = 0; g < c->values.n_groups; g++) {
-        uint8_t *column = page + c->values_at + g * c->values.group_stride +
-                          position % BLOCK / 4 * GROUP * 4 + position % 4;
+    uint8_t *column = page + c->values_at + position % BLOCK / 4 * GROUP * 4 + position % 4;
+    for (int32_t g = 0; g < c->values.n_groups; g++, column += c->values.group_stride) {
         float part[GROUP] = {0};
-        int32_t q[GROUP], rest = n - g * GROUP;
+        int32_t q[GROUP], rest = c->head_size - g * GROUP;
         memcpy(part, v + g * GROUP, (size_t)(rest < GROUP ? rest : GROUP) * 4);
-        for (int i = 0; i < GROUP; i += W) {
-            vf x = load(part + i) * splat(inverse);
-            x = larger(smaller(x, splat(127.0f)), splat(-127.0f));
-            *(vi_unaligned *)(q + i) = (vi)(x + splat(12582912.0f)) - (0x4b400000 - 128);
-        }
+        for (int i = 0; i < GROUP; i += W)
+            *(vi_unaligned *)(q + i) = quants_of(load(part + i), inverse) + 128;
         for (int i = 0; i < GROUP; i++) column[i * 4] = (uint8_t)q[i];
     }
     ((float *)(void *)(page + c->scales_at))[position % BLOCK] = amax / 127.0f;
@@ -452,7 +468,7 @@ static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_
 
     float inverse[ATTENTION_ROWS], scale = 1.0f / sqrtf((float)c->head_size);
     for (int32_t t = 0; t < n_queries; t++) quantize(q + t * ld_q, c->head_size, t, xq);
-    product p = {&keys, NULL, NULL, xq, 0, STORE, scores, ld_scores, 0, 0};
+    product p = {.w = &keys, .xq = xq, .then = STORE, .y = scores, .ld_y = ld_scores};
     if (next) {
         p.ahead = next->data - c->data;
         p.ahead_bytes = c->bytes;
@@ -468,7 +484,7 @@ static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_
         }
         quantize(s, values.n_in, t, xq);
     }
-    p = (product){&values, NULL, NULL, xq, 0, STORE, out, ld_out, 0, 0};
+    p = (product){.w = &values, .xq = xq, .then = STORE, .y = out, .ld_y = ld_out};
     multiply(Q8_0_UNSCALED, &p, n_queries, 0, values.n_groups);
     for (int32_t t = 0; t < n_queries; t++)
         for (int32_t d = 0; d < c->head_size; d++) out[t * ld_out + d] *= inverse[t];

@@ -184,6 +184,7 @@ int32_t gpt2_model_open(const uint8_t *packed, int64_t size, gpt2_model **model)
     if (!m) return GPT2_ENOMEM;
     m->hp = h.hp;
     m->type = (gpt2_type)h.type;
+    m->size = size;
     m->kernels = gpt2_kernels_select();
     walk w = {.at = HEADER, .type = m->type, .base = packed};
     walk_tensors(&w, &h.hp, m);

@@ -47,6 +47,7 @@ typedef struct {
 struct gpt2_model {
     gpt2_hparams hp;
     gpt2_type type;
+    int64_t size; /* bytes, packed */
     const gpt2_kernels *kernels;
     gpt2_matrix wte;  /* the token embedding and, transposed, the head: n_embd -> n_vocab */
     const float *wpe; /* [n_ctx][n_embd] */
