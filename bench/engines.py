@@ -7,24 +7,21 @@ a `Work`, with a line of standard output, a `Done`: JSON all of them. Each engin
 configuration that its documentation and a trial on this machine found fastest; where there was a
 choice, a comment gives the reason.
 
+What an engine alone needs is imported there, since the memory of the processes is compared.
+
 onnxruntime is left out: its GPT-2 exporter (onnxruntime.transformers.models.gpt2, 1.31) hands past
 keys and values over as a tuple, which transformers 5 no longer takes.
 """
 
 import ctypes
-import http.client
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +128,8 @@ class _LlamaCpp(Engine):
     _complete: Callable[[dict[str, object]], Any]
 
     def generate(self, work: Work) -> list[Tokens]:
+        from concurrent.futures import ThreadPoolExecutor
+
         common = {
             "max_tokens": work.length,
             "temperature": work.temperature,
@@ -169,13 +168,16 @@ class LlamaWheel(_LlamaCpp):
         self._server = xllamacpp.Server(params)
         self.load = time.perf_counter() - started
         self._complete = self._server.handle_completions
-        self.version = version("xllamacpp")
+        self.version = _version("xllamacpp")
 
 
 class LlamaServer(_LlamaCpp):
     """llama-server, compiled from the same source for this machine (see `bench.models`)."""
 
     def __init__(self, setup: Setup) -> None:
+        import socket
+        import subprocess
+
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port: int = probe.getsockname()[1]
@@ -200,7 +202,7 @@ class LlamaServer(_LlamaCpp):
                 raise RuntimeError(f"{setup.server} ended with {self._process.returncode}")
             time.sleep(0.005)
         self.load = time.perf_counter() - started
-        self.version = version("xllamacpp")
+        self.version = _version("xllamacpp")
         self._complete = self._post
 
     def pid(self) -> int:
@@ -219,6 +221,8 @@ class LlamaServer(_LlamaCpp):
         return json.loads(answer)
 
     def _request(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+        import http.client
+
         connection = http.client.HTTPConnection("127.0.0.1", self._port)
         connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
@@ -240,7 +244,7 @@ class CTranslate2(Engine):
         )
         self._vocabulary = json.loads((Path(setup.path) / "vocabulary.json").read_text())
         self.load = time.perf_counter() - started
-        self.version = version("ctranslate2")
+        self.version = _version("ctranslate2")
 
     def generate(self, work: Work) -> list[Tokens]:
         results = self._generator.generate_batch(
@@ -266,7 +270,7 @@ class Transformers(Engine):
         started = time.perf_counter()
         self._model: Any = transformers.GPT2LMHeadModel.from_pretrained(setup.path)
         self.load = time.perf_counter() - started
-        self.version = f"{version('transformers')}, torch {version('torch')}"
+        self.version = f"{_version('transformers')}, torch {_version('torch')}"
 
     def generate(self, work: Work) -> list[Tokens]:
         torch = self._torch
@@ -315,7 +319,7 @@ class Gpt2Simple(Engine):
         self._temperature = self._tf.placeholder(self._tf.float32, [])
         self._samplers: dict[tuple[int, int], tuple[Any, Any]] = {}
         """By batch size and top_k, which shape the graph: the prompts' placeholder, the texts."""
-        self.version = f"{version('gpt-2-simple')}, TensorFlow {version('tensorflow')}"
+        self.version = f"{_version('gpt-2-simple')}, TensorFlow {_version('tensorflow')}"
 
     def generate(self, work: Work) -> list[Tokens]:
         n = len(work.prompts)
@@ -346,6 +350,12 @@ ENGINES: dict[str, type[Engine]] = {
     engine.__name__: engine
     for engine in (Ours, LlamaWheel, LlamaServer, CTranslate2, Transformers, Gpt2Simple)
 }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
 
 
 def die_with_parent() -> None:
