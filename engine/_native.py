@@ -4,8 +4,8 @@ Every call releases the GIL. ``csrc/gpt2.h`` documents the functions.
 """
 
 import ctypes
-import sysconfig
 from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_uint32, c_void_p
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 ENOMEM = -1
@@ -36,7 +36,7 @@ class Stats(Structure):
 
 
 def _load() -> ctypes.CDLL:
-    path = Path(__file__).with_name("_gpt2" + str(sysconfig.get_config_var("EXT_SUFFIX")))
+    path = Path(__file__).with_name("_gpt2" + EXTENSION_SUFFIXES[0])
     if not path.exists():
         raise ImportError(f"{path.name} is not built: run `pip install -e .` in the repository")
     lib = ctypes.CDLL(str(path))

@@ -3,7 +3,6 @@ a file whole or not at all."""
 
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,7 +63,7 @@ def write_aside(path: Path) -> Iterator[BinaryIO]:
 
     So nobody ever reads or maps half a file. Raises OSError.
     """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    aside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with aside.open("wb") as file:
             yield file

@@ -6,7 +6,7 @@ which takes all tensors at once.
 """
 
 import json
-import secrets
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from math import prod
@@ -40,7 +40,7 @@ def write_huggingface(
         "tokenizer_config.json": _tokenizer_config(hp),
         "vocab.json": vocabulary.ids,
     }
-    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    aside = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}")
     try:
         aside.mkdir()
         for name, content in documents.items():

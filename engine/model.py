@@ -90,7 +90,7 @@ class Model:
             lib.gpt2_model_close(handle)
             raise MemoryError("no memory or threads for the engine")
         self._finalizer = weakref.finalize(
-            self, _free, self._scheduler, handle, buffer, self._evaluation, self._pid
+            self, _free, self._scheduler, handle, buffer, self._lock, self._evaluation, self._pid
         )
 
     @classmethod
@@ -210,8 +210,7 @@ class Model:
     def close(self) -> None:
         """Cancels what runs and frees the model."""
         self._check_process()
-        with self._lock:
-            self._finalizer()
+        self._finalizer()
 
     def _check_open(self) -> None:
         if not self._finalizer.alive:
@@ -289,11 +288,17 @@ class Generation:
 
 
 def _free(
-    scheduler: int, handle: ctypes.c_void_p, _weights: object, evaluation: threading.Lock, pid: int
+    scheduler: int,
+    handle: ctypes.c_void_p,
+    _weights: object,
+    lock: threading.Lock,
+    evaluation: threading.Lock,
+    pid: int,
 ) -> None:
+    """At the interpreter's exit too, while other threads may still submit."""
     if os.getpid() == pid:  # in a fork the threads to join do not exist
-        lib.gpt2_scheduler_stop(scheduler)
-        with evaluation:
+        with lock, evaluation:
+            lib.gpt2_scheduler_stop(scheduler)
             lib.gpt2_model_close(handle)
 
 

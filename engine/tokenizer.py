@@ -122,8 +122,10 @@ class Tokenizer:
         self._ends = numbers[at : at + self.n_vocab]
         self._contents = tables[4 * (at + self.n_vocab) :]
         starts = [(_HEAD - 256, 256), *((_HEAD + i * n_merges, n_merges) for i in range(3))]
-        columns = [(ctypes.c_int32 * n).from_buffer_copy(tables, 4 * i) for i, n in starts]
-        self._handle = lib.gpt2_tokenizer_new(*columns, n_merges)  # which copies them
+        memory = bytearray(tables) if tables.readonly else tables
+        # These keep the memory that the tokenizer reads.
+        self._columns = [(ctypes.c_int32 * n).from_buffer(memory, 4 * i) for i, n in starts]
+        self._handle = lib.gpt2_tokenizer_new(*self._columns, n_merges)
         if not self._handle:
             raise MemoryError
         finalizer = weakref.finalize(self, lib.gpt2_tokenizer_free, self._handle)

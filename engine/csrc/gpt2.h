@@ -146,7 +146,8 @@ GPT2_API void gpt2_scheduler_stats(gpt2_scheduler *s, gpt2_stats *stats);
 typedef struct gpt2_tokenizer gpt2_tokenizer;
 
 /* byte_ids[256]: the token of each byte. Merge i joins left[i] and right[i] into result[i]; a
- * smaller i goes first; a pair listed twice keeps its last place. NULL when memory is out. */
+ * smaller i goes first; a pair listed twice keeps its last place. The tokenizer goes on reading the
+ * arrays. NULL when memory is out. */
 GPT2_API gpt2_tokenizer *gpt2_tokenizer_new(const int32_t *byte_ids, const int32_t *left,
                                             const int32_t *right, const int32_t *result,
                                             int32_t n_merges);

@@ -158,21 +158,30 @@ static int32_t common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n
     return i;
 }
 
+/* The cache of a request that leaves, or a smaller one where most of its room was not needed. */
+static gpt2_kv take_cache(gpt2_scheduler *s, gpt2_request *r) {
+    gpt2_kv kv = r->kv, smaller;
+    if (kv.capacity > 2 * r->n_done && gpt2_kv_new(s->m, r->n_done, &smaller) == GPT2_OK) {
+        gpt2_kv_copy(&kv, r->n_done, &smaller);
+        return smaller;
+    }
+    r->kv.data = NULL;
+    return kv;
+}
+
 /* Keeps what a request that leaves has computed, if that is of use and there is room for it. */
-static void keep(gpt2_scheduler *s, const gpt2_request *r) {
+static void keep(gpt2_scheduler *s, gpt2_request *r) {
     int32_t n = r->n_done;
     const int32_t *tokens = r->tokens + r->start;
-    if (n < SHARED_TOKENS) return;
+    if (n < SHARED_TOKENS || s->max_kept_bytes == 0) return;
     for (int32_t i = 0; i < s->n_kept; i++)
         if (common(tokens, n, s->kept[i].tokens, s->kept[i].n) == n) return;
-    kept_cache new = {.tokens = malloc((size_t)n * sizeof *tokens), .n = n};
-    if (gpt2_kv_new(s->m, n, &new.kv) != GPT2_OK || !new.tokens ||
-        gpt2_kv_bytes(&new.kv) > s->max_kept_bytes) {
+    kept_cache new = {take_cache(s, r), malloc((size_t)n * sizeof *tokens), n};
+    if (!new.tokens || gpt2_kv_bytes(&new.kv) > s->max_kept_bytes) {
         gpt2_kv_free(&new.kv);
         free(new.tokens);
         return;
     }
-    gpt2_kv_copy(&r->kv, n, &new.kv); /* without the room for what was not written */
     memcpy(new.tokens, tokens, (size_t)n * sizeof *tokens);
     s->kept_bytes += gpt2_kv_bytes(&new.kv);
     while (s->kept_bytes > s->max_kept_bytes || s->n_kept == MAX_KEPT) forget(s, 1);

@@ -69,22 +69,18 @@ static int64_t word_end(const uint8_t *text, int64_t n, int64_t at) {
 
 /* ---- Merging ------------------------------------------------------------------------------ */
 
-typedef struct {
-    int32_t left, right; /* left < 0: an empty slot */
-    int32_t rank, result;
-} merge;
-
 struct gpt2_tokenizer {
-    int32_t byte_ids[256];
-    uint32_t mask; /* slots - 1, slots a power of two */
-    merge slots[]; /* open addressing */
+    const int32_t *byte_ids, *left, *right, *result; /* the caller's */
+    uint32_t mask;                                   /* slots - 1, slots a power of two */
+    int32_t slots[];                                 /* merges by their pairs; -1: none */
 };
 
-static merge *slot_of(const gpt2_tokenizer *t, int32_t left, int32_t right) {
+/* The slot where the merge of a pair is or would be (open addressing). */
+static uint32_t slot_of(const gpt2_tokenizer *t, int32_t left, int32_t right) {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
     for (uint32_t i = (uint32_t)(h >> 32);; i++) {
-        const merge *m = &t->slots[i & t->mask];
-        if (m->left < 0 || (m->left == left && m->right == right)) return (merge *)m;
+        int32_t m = t->slots[i & t->mask];
+        if (m < 0 || (t->left[m] == left && t->right[m] == right)) return i & t->mask;
     }
 }
 
@@ -92,13 +88,11 @@ gpt2_tokenizer *gpt2_tokenizer_new(const int32_t *byte_ids, const int32_t *left,
                                    const int32_t *right, const int32_t *result, int32_t n_merges) {
     uint32_t slots = 16;
     while (slots / 2 < (uint32_t)n_merges) slots *= 2;
-    gpt2_tokenizer *t = malloc(sizeof *t + slots * sizeof(merge));
+    gpt2_tokenizer *t = malloc(sizeof *t + slots * sizeof *t->slots);
     if (!t) return NULL;
-    memcpy(t->byte_ids, byte_ids, sizeof t->byte_ids);
-    t->mask = slots - 1;
-    for (uint32_t i = 0; i < slots; i++) t->slots[i].left = -1;
-    for (int32_t i = 0; i < n_merges; i++)
-        *slot_of(t, left[i], right[i]) = (merge){left[i], right[i], i, result[i]};
+    *t = (gpt2_tokenizer){byte_ids, left, right, result, slots - 1};
+    for (uint32_t i = 0; i < slots; i++) t->slots[i] = -1;
+    for (int32_t i = 0; i < n_merges; i++) t->slots[slot_of(t, left[i], right[i])] = i;
     return t;
 }
 
@@ -145,8 +139,8 @@ static candidate pop(word *w) {
 static void push_pair(const gpt2_tokenizer *t, word *w, int32_t at) {
     if (at < 0 || w->symbols[at].next < 0) return;
     int32_t left = w->symbols[at].id, right = w->symbols[w->symbols[at].next].id;
-    const merge *m = slot_of(t, left, right);
-    if (m->left >= 0) push(w, (candidate){m->rank, at, left, right});
+    int32_t rank = t->slots[slot_of(t, left, right)];
+    if (rank >= 0) push(w, (candidate){rank, at, left, right});
 }
 
 /* Joins the pair that began at c.at, unless a neighbour has taken part of it. Returns the symbol
@@ -155,7 +149,7 @@ static int32_t join(const gpt2_tokenizer *t, word *w, candidate c) {
     symbol *s = &w->symbols[c.at];
     if (s->id != c.left || s->next < 0 || w->symbols[s->next].id != c.right) return -1;
     int32_t gone = s->next;
-    s->id = slot_of(t, c.left, c.right)->result;
+    s->id = t->result[c.rank];
     s->next = w->symbols[gone].next;
     if (s->next >= 0) w->symbols[s->next].previous = c.at;
     w->symbols[gone] = (symbol){.id = -1, .previous = c.at, .next = -1};
