@@ -104,6 +104,7 @@ INLINE void dot_tile(int G, int T, const uint8_t *w, int64_t stride, const activ
                      const int32_t *a_offset, int64_t n_blocks, vi *dot) {
     UNROLL
     for (int i = 0; i < G * T; i++) dot[i] = splat_int(a_offset[i % T * n_blocks]);
+#pragma GCC unroll 2
     for (int k = 0; k < BLOCK; k += 4) {
         UNROLL
         for (int g = 0; g < G; g++) {
