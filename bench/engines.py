@@ -104,7 +104,9 @@ class Ours(Engine):
         from engine import Model, Sampling
 
         started = time.perf_counter()
-        self._model = Model.load(setup.path, threads=setup.threads, max_batch=setup.streams)
+        self._model = Model.load(  # which keeps no prompts, as llama.cpp below
+            setup.path, threads=setup.threads, max_batch=setup.streams, prefix_cache=0
+        )
         self.load = time.perf_counter() - started
         self._sampling = Sampling
         self._model.tokenizer.end_of_text = -1  # no token: texts end at their length alone

@@ -260,7 +260,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--streams", type=_counts, default=[1, 4, 16, 64], metavar="N,...", help="default 1,4,16,64"
     )
     add("--rounds", type=int, default=5, help="default 5; slow engines do fewer")
-    add("--seconds", type=float, default=1, help="least work of a round; default 1")
+    add("--seconds", type=float, default=1, help="of work in a round at least; default 1")
     add("--threads", type=int, default=2, help="of each engine; default 2")
     add("--length", type=int, default=128, help="new tokens of each request; default 128")
     add("--long-prompt", type=int, default=512, help="tokens; default 512")
@@ -272,6 +272,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     for name in ("rounds", "threads", "length", "long_prompt"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')}: must be at least 1")
+    if not 0 <= args.seconds < 3600:
+        parser.error("--seconds: must be between 0 and 3600")
     args.json = args.json or args.cache / "results.json"
     return args
 

@@ -297,8 +297,9 @@ def _free(
 ) -> None:
     """At the interpreter's exit too, while other threads may still submit."""
     if os.getpid() == pid:  # in a fork the threads to join do not exist
-        with lock, evaluation:
+        with lock:
             lib.gpt2_scheduler_stop(scheduler)
+        with evaluation:
             lib.gpt2_model_close(handle)
 
 

@@ -16,8 +16,7 @@ static gpt2_head_cache head_shape(const gpt2_model *m) {
     c.keys = gpt2_matrix_shape(m->type, c.head_size, BLOCK);
     c.values = gpt2_matrix_shape(m->type, BLOCK, c.head_size);
     c.values_at = c.keys.pair_stride;
-    if (m->type == GPT2_Q8_0) {
-        c.values.unscaled = 1;
+    if (m->type == GPT2_Q8_0) { /* no scales */
         c.values.quants = 0;
         c.values.group_stride = c.values.block_stride;
         c.values.pair_stride = 2 * c.values.group_stride;
@@ -29,15 +28,10 @@ static gpt2_head_cache head_shape(const gpt2_model *m) {
     return c;
 }
 
-/* Bytes of the pages that hold the first n positions. */
-static int64_t pages_bytes(const gpt2_kv *kv, int32_t n) {
-    return round_up_32(n) / BLOCK * kv->head.page_stride;
-}
-
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv) {
     kv->capacity = round_up_32(capacity);
     kv->head = head_shape(m);
-    int64_t bytes = gpt2_kv_bytes(kv);
+    int64_t bytes = gpt2_kv_bytes(kv); /* may be more than 32 bits can say */
     kv->data = (int64_t)(size_t)bytes == bytes ? aligned_alloc(64, (size_t)bytes) : NULL;
     return kv->data ? GPT2_OK : GPT2_ENOMEM;
 }
@@ -47,7 +41,11 @@ void gpt2_kv_free(gpt2_kv *kv) {
     kv->data = NULL;
 }
 
-int64_t gpt2_kv_bytes(const gpt2_kv *kv) { return pages_bytes(kv, kv->capacity); }
+int64_t gpt2_kv_used(const gpt2_kv *kv, int32_t n) {
+    return round_up_32(n) / BLOCK * kv->head.page_stride;
+}
+
+int64_t gpt2_kv_bytes(const gpt2_kv *kv) { return gpt2_kv_used(kv, kv->capacity); }
 
 static gpt2_head_cache cache_of(const gpt2_model *m, const gpt2_kv *kv, int32_t layer,
                                 int32_t head) {
@@ -57,7 +55,7 @@ static gpt2_head_cache cache_of(const gpt2_model *m, const gpt2_kv *kv, int32_t 
 }
 
 void gpt2_kv_copy(const gpt2_kv *from, int32_t n, gpt2_kv *to) {
-    memcpy(to->data, from->data, (size_t)pages_bytes(from, n));
+    memcpy(to->data, from->data, (size_t)gpt2_kv_used(from, n));
 }
 
 /* Blocks that a quantised row of attention needs: a query's, or those of all scores. */
@@ -180,8 +178,9 @@ static gpt2_rows_q8 rows_aside(const gpt2_workspace *ws, int32_t thread) {
                           ws->aside.offset + at};
 }
 
-/* Causal self-attention of rows [r, r + n) of one sequence in one head: each to the positions up to
- * its own. `next` is the cache that is read after this one, or NULL. */
+/* Rows [r, r + n) of one sequence in one head: their keys and values go into the cache, then each
+ * attends to the positions up to its own. `next` is the cache that is read after this one, or NULL.
+ */
 static void attend(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, int32_t r, int32_t n,
                    int32_t head, const gpt2_head_cache *c, const gpt2_head_cache *next) {
     const gpt2_model *m = ws->m;
@@ -199,20 +198,22 @@ static void attend(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, int
     }
 }
 
-/* The same for all n rows and heads. Threads share the heads. */
+/* Causal self-attention of all n rows. Threads share the sequences' heads. */
 static void attention(gpt2_workspace *ws, int32_t thread, const gpt2_row *rows, int32_t n,
                       int32_t layer) {
-    int32_t begin, end;
-    gpt2_pool_share(ws->pool, thread, ws->m->hp.n_head, &begin, &end);
-    for (int32_t r = 0, run; r < n; r += run) {
+    const gpt2_model *m = ws->m;
+    int32_t heads = m->hp.n_head, sequences = 0, begin, end;
+    for (int32_t r = 0; r < n; r++) sequences += r == 0 || rows[r].kv != rows[r - 1].kv;
+    gpt2_pool_share(ws->pool, thread, sequences * heads, &begin, &end);
+    for (int32_t r = 0, run, i = 0; r < n; r += run) {
         for (run = 1; r + run < n && rows[r + run].kv == rows[r].kv;) run++;
-        for (int32_t h = begin; h < end; h++) {
-            gpt2_head_cache c = cache_of(ws->m, rows[r].kv, layer, h), next = c;
-            if (h + 1 < end)
-                next = cache_of(ws->m, rows[r].kv, layer, h + 1);
-            else if (r + run < n)
-                next = cache_of(ws->m, rows[r + run].kv, layer, begin);
-            attend(ws, thread, rows, r, run, h, &c, next.data != c.data ? &next : NULL);
+        for (int32_t h = 0; h < heads; h++, i++) {
+            if (i < begin || i >= end) continue;
+            gpt2_head_cache c = cache_of(m, rows[r].kv, layer, h), next = c;
+            if (i + 1 < end)
+                next = h + 1 < heads ? cache_of(m, rows[r].kv, layer, h + 1)
+                                     : cache_of(m, rows[r + run].kv, layer, 0);
+            attend(ws, thread, rows, r, run, h, &c, i + 1 < end ? &next : NULL);
         }
     }
     gpt2_pool_barrier(ws->pool);

@@ -7,7 +7,7 @@
 
 /* Keys and values of one sequence, for `capacity` positions, a multiple of 32. */
 typedef struct {
-    uint8_t *data;        /* [pages][n_layer][n_head] */
+    uint8_t *data;        /* pages of [n_layer][n_head] parts, a gap after each */
     gpt2_head_cache head; /* the shape of one head's */
     int32_t capacity;
 } gpt2_kv;
@@ -15,6 +15,9 @@ typedef struct {
 int32_t gpt2_kv_new(const gpt2_model *m, int32_t capacity, gpt2_kv *kv);
 void gpt2_kv_free(gpt2_kv *kv);
 int64_t gpt2_kv_bytes(const gpt2_kv *kv);
+
+/* Bytes that the first n positions take up. */
+int64_t gpt2_kv_used(const gpt2_kv *kv, int32_t n);
 
 /* Copies the keys and values of the first n positions. */
 void gpt2_kv_copy(const gpt2_kv *from, int32_t n, gpt2_kv *to);

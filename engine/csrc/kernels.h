@@ -25,10 +25,10 @@ typedef struct {
  * GPT2_F32: keys in that layout too, values float [32][head_size]. */
 typedef struct {
     gpt2_matrix keys, values;     /* as many positions as the reader says */
-    uint8_t *data;                /* the first page */
-    int64_t page_stride;          /* bytes from page to page: other heads lie between */
-    int64_t bytes;                /* of a page */
-    int64_t values_at, scales_at; /* bytes from a page's beginning */
+    uint8_t *data;                /* its part of the first page */
+    int64_t page_stride;          /* bytes to its part of the next one */
+    int64_t bytes;                /* of this head's part of a page */
+    int64_t values_at, scales_at; /* bytes from the part's beginning */
     int32_t head_size;
 } gpt2_head_cache;
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "q8_0.h"
+#include "numeric.h"
 
 #define W 8
 #define GROUPS 1

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "kernels.h"
-#include "q8_0.h"
+#include "numeric.h"
 
 #define W 16
 #define GROUPS 2

@@ -263,7 +263,7 @@ static void matmul(const gpt2_model *m, const gpt2_matrix *w, const float *bias,
                    gpt2_epilogue then, float *y, int64_t ld_y) {
     /* The next groups are fetched, unless the model stays in the processor's cache. Past the
      * matrix's end that is of no use but no harm. */
-    const int64_t ahead = (m->type == GPT2_F32 ? 1 : GROUPS) * w->group_stride;
+    const int64_t ahead = GROUPS * w->group_stride;
     const product p = {.w = w,
                        .bias = bias,
                        .x = x,
@@ -359,6 +359,7 @@ static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache
         int32_t rest = c->head_size - b * BLOCK, q[BLOCK];
         memcpy(in, k + b * BLOCK, (size_t)(rest < BLOCK ? rest : BLOCK) * 4);
         float amax = largest(in, BLOCK);
+        /* The weights of a model are finite, but huge ones overflow on the way through it. */
         uint16_t scale = amax < INFINITY ? f16_from_f32(amax / 127.0f) : 0;
         for (int i = 0; i < BLOCK; i += W)
             *(vi_unaligned *)(q + i) = quants_of(load(in + i), scale ? 127.0f / amax : 0.0f) + 128;
@@ -472,16 +473,16 @@ static void attend(const gpt2_model *m, const float *q, int64_t ld_q, int32_t n_
     product p = {.w = &keys, .xq = xq, .then = STORE, .y = scores, .ld_y = ld_scores};
     if (next) {
         p.ahead = next->data - c->data;
-        p.ahead_bytes = c->bytes;
+        p.ahead_bytes = c->bytes / 2 * GROUPS; /* each page has two groups of keys */
     }
     multiply(Q8_0, &p, n_queries, 0, keys.n_groups);
     for (int32_t t = 0; t < n_queries; t++) {
         float *s = scores + t * ld_scores;
         inverse[t] = softmax(s, n + t, values.n_in, scale);
-        for (int32_t p = 0; p < n + t; p += BLOCK) {
-            const float *scales = (const float *)(const void *)(page_of(c, p) + c->scales_at);
-            int32_t some = n + t - p < BLOCK ? n + t - p : BLOCK;
-            for (int32_t i = 0; i < some; i++) s[p + i] *= scales[i];
+        for (int32_t first = 0; first < n + t; first += BLOCK) {
+            const float *scales = (const float *)(const void *)(page_of(c, first) + c->scales_at);
+            int32_t some = n + t - first < BLOCK ? n + t - first : BLOCK;
+            for (int32_t i = 0; i < some; i++) s[first + i] *= scales[i];
         }
         quantize(s, values.n_in, t, xq);
     }

@@ -9,7 +9,7 @@
 #endif
 
 #include "kernels.h"
-#include "q8_0.h"
+#include "numeric.h"
 
 #define W 4
 #define GROUPS 1

@@ -25,7 +25,6 @@ typedef struct {
     int64_t quants;       /* bytes from a group's beginning to its quants */
     int64_t block_stride; /* bytes from a block's quants to the next block's */
     int32_t n_in, n_out, n_blocks, n_groups;
-    int unscaled; /* the quants stand for themselves: values in the cache */
 } gpt2_matrix;
 
 /* The shape of a matrix in this layout, without data. */

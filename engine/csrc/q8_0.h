@@ -7,7 +7,7 @@
 
 /* x: n <= BLOCK values, `stride` floats apart; those up to BLOCK count as zeros. Scale =
  * max|x| / 127 kept as float16; quant [BLOCK], rounded half away from zero, or all zeros where a
- * value is not finite: weights are, but huge ones overflow on their way through a model. */
+ * value is not finite. */
 static inline void quantize_q8_0(const float *x, int64_t stride, int32_t n, uint16_t *scale,
                                  int8_t *quant) {
     float in[BLOCK] = {0};

@@ -158,10 +158,12 @@ static int32_t common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n
     return i;
 }
 
-/* The cache of a request that leaves, or a smaller one where most of its room was not needed. */
+/* The cache of a request that leaves, or a smaller one where most of its room is empty or there is
+ * none for it. */
 static gpt2_kv take_cache(gpt2_scheduler *s, gpt2_request *r) {
     gpt2_kv kv = r->kv, smaller;
-    if (kv.capacity > 2 * r->n_done && gpt2_kv_new(s->m, r->n_done, &smaller) == GPT2_OK) {
+    int large = kv.capacity > 2 * r->n_done || gpt2_kv_bytes(&kv) > s->max_kept_bytes;
+    if (large && gpt2_kv_new(s->m, r->n_done, &smaller) == GPT2_OK) {
         gpt2_kv_copy(&kv, r->n_done, &smaller);
         return smaller;
     }
@@ -173,11 +175,11 @@ static gpt2_kv take_cache(gpt2_scheduler *s, gpt2_request *r) {
 static void keep(gpt2_scheduler *s, gpt2_request *r) {
     int32_t n = r->n_done;
     const int32_t *tokens = r->tokens + r->start;
-    if (n < SHARED_TOKENS || s->max_kept_bytes == 0) return;
+    if (n < SHARED_TOKENS || gpt2_kv_used(&r->kv, n) > s->max_kept_bytes) return;
     for (int32_t i = 0; i < s->n_kept; i++)
         if (common(tokens, n, s->kept[i].tokens, s->kept[i].n) == n) return;
     kept_cache new = {take_cache(s, r), malloc((size_t)n * sizeof *tokens), n};
-    if (!new.tokens || gpt2_kv_bytes(&new.kv) > s->max_kept_bytes) {
+    if (!new.tokens || gpt2_kv_bytes(&new.kv) > s->max_kept_bytes) { /* memory was out */
         gpt2_kv_free(&new.kv);
         free(new.tokens);
         return;

@@ -6,7 +6,8 @@
  *   1. writes a *.packed file (engine/packed.py) to malloc(size). It begins with int8 magic [8],
  *      int32 version, int32 type, gpt2_hparams; gpt2_packed_size() of those says where the weights
  *      end, which gpt2_model_open() takes, and the tokenizer's tables begin;
- *   2. makes gpt2_tokenizer_new() of the tables, and gpt2_encode()s the prompt;
+ *   2. makes gpt2_tokenizer_new() of the tables, which stay where they are, and gpt2_encode()s the
+ *      prompt;
  *   3. begins a session and steps until it ends.
  * Views of the memory must be taken anew after each call, since it may have grown. */
 #ifndef GPT2_SESSION_H

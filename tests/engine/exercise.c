@@ -171,14 +171,20 @@ static uint32_t convert(void) {
 }
 
 int main(void) {
-    gpt2_hparams hp = {.n_vocab = 75, .n_ctx = 128, .n_embd = 40, .n_head = 5, .n_layer = 2};
+    /* Heads of 8 and of 48: one block of inputs and more, and groups of 16 that come in no pairs.
+     */
+    static const gpt2_hparams shapes[] = {
+        {.n_vocab = 75, .n_ctx = 128, .n_embd = 40, .n_head = 5, .n_layer = 2},
+        {.n_vocab = 75, .n_ctx = 100, .n_embd = 96, .n_head = 2, .n_layer = 1},
+    };
     uint32_t sum = tokenize() * 17 + convert();
-    for (int32_t type = GPT2_F32; type <= GPT2_Q8_0; type++) {
+    for (int i = 0; i < 4; i++) {
+        const gpt2_hparams *hp = &shapes[i / 2];
         uint8_t *packed;
-        gpt2_model *model = random_model(&hp, type, &packed);
-        uint32_t one = generate(model, hp.n_vocab, 1), three = generate(model, hp.n_vocab, 3);
+        gpt2_model *model = random_model(hp, i % 2 ? GPT2_Q8_0 : GPT2_F32, &packed);
+        uint32_t one = generate(model, hp->n_vocab, 1), three = generate(model, hp->n_vocab, 3);
         require(one == three, "threads change nothing");
-        sum = sum * 13 + one + draw(model, hp.n_vocab);
+        sum = sum * 13 + one + draw(model, hp->n_vocab);
         gpt2_model_close(model);
         free(packed);
     }
