@@ -290,6 +290,13 @@ INLINE float largest(const float *x, int n) {
     return float_of_bits((uint32_t)most);
 }
 
+/* 127 / largest; 0, and so zeros, where that is zero, too small to be told from it, or not finite.
+ */
+INLINE float inverse_scale(float largest) {
+    float inverse = 127.0f / largest;
+    return inverse < INFINITY ? inverse : 0.0f;
+}
+
 /* x / scale, rounded, where inverse = 1 / scale; within 127 of zero whatever x is. */
 INLINE vi quants_of(vf x, float inverse) {
     x = larger(smaller(x * splat(inverse), splat(127.0f)), splat(-127.0f));
@@ -306,7 +313,7 @@ static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_
             memcpy(last, in, (size_t)(n_in - b * BLOCK) * 4);
             in = last;
         }
-        float amax = largest(in, BLOCK), inverse = amax != 0 ? 127.0f / amax : 0.0f;
+        float amax = largest(in, BLOCK), inverse = inverse_scale(amax);
         int32_t q[BLOCK], total = 0;
         for (int i = 0; i < BLOCK; i += W)
             *(vi_unaligned *)(q + i) = quants_of(load(in + i), inverse);
@@ -374,7 +381,7 @@ static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache
 /* A value becomes column `position` of another. Byte by byte: to read what stands beside them would
  * mean to wait for memory. */
 static void store_value_q8(const float *v, int32_t position, const gpt2_head_cache *c) {
-    const float amax = largest(v, c->head_size), inverse = amax != 0 ? 127.0f / amax : 0.0f;
+    const float amax = largest(v, c->head_size), inverse = inverse_scale(amax);
     uint8_t *page = page_of(c, position);
     uint8_t *column = page + c->values_at + position % BLOCK / 4 * GROUP * 4 + position % 4;
     for (int32_t g = 0; g < c->values.n_groups; g++, column += c->values.group_stride) {
