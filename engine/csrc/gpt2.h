@@ -33,8 +33,7 @@ typedef struct {
 
 typedef enum {
     GPT2_F32 = 0, /* float weights and a float KV cache: the reference */
-    GPT2_Q8_0 =
-        1 /* int8 in blocks of 32 with a float16 scale (GGUF's Q8_0), and an int8 KV cache */
+    GPT2_Q8_0 = 1 /* int8 in blocks of 32 with a float16 scale (GGUF's Q8_0); an int8 KV cache */
 } gpt2_type;
 
 /* ---- model.c: weights in kernel layout ---------------------------------------------------- */

@@ -280,16 +280,6 @@ static void matmul(const gpt2_model *m, const gpt2_matrix *w, const float *bias,
         multiply(Q8_0, &p, n, g0, g1);
 }
 
-/* The largest magnitude of n numbers. Magnitudes compare as integers too, which vectorises. */
-INLINE float largest(const float *x, int n) {
-    int32_t most = 0;
-    for (int i = 0; i < n; i++) {
-        int32_t bits = (int32_t)(float_bits(x[i]) & 0x7fffffffu);
-        most = bits > most ? bits : most;
-    }
-    return float_of_bits((uint32_t)most);
-}
-
 /* 127 / largest; 0, and so zeros, where that is zero, too small to be told from it, or not finite.
  */
 INLINE float inverse_scale(float largest) {
@@ -313,7 +303,7 @@ static void quantize(const float *x, int32_t n_in, int32_t row, const gpt2_rows_
             memcpy(last, in, (size_t)(n_in - b * BLOCK) * 4);
             in = last;
         }
-        float amax = largest(in, BLOCK), inverse = inverse_scale(amax);
+        float amax = largest_magnitude(in, BLOCK), inverse = inverse_scale(amax);
         int32_t q[BLOCK], total = 0;
         for (int i = 0; i < BLOCK; i += W)
             *(vi_unaligned *)(q + i) = quants_of(load(in + i), inverse);
@@ -365,7 +355,7 @@ static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache
         float in[BLOCK] = {0};
         int32_t rest = c->head_size - b * BLOCK, q[BLOCK];
         memcpy(in, k + b * BLOCK, (size_t)(rest < BLOCK ? rest : BLOCK) * 4);
-        float amax = largest(in, BLOCK);
+        float amax = largest_magnitude(in, BLOCK);
         /* The weights of a model are finite, but huge ones overflow on the way through it. */
         uint16_t scale = amax < INFINITY ? f16_from_f32(amax / 127.0f) : 0;
         for (int i = 0; i < BLOCK; i += W)
@@ -381,7 +371,7 @@ static void store_key_q8(const float *k, int32_t position, const gpt2_head_cache
 /* A value becomes column `position` of another. Byte by byte: to read what stands beside them would
  * mean to wait for memory. */
 static void store_value_q8(const float *v, int32_t position, const gpt2_head_cache *c) {
-    const float amax = largest(v, c->head_size), inverse = inverse_scale(amax);
+    const float amax = largest_magnitude(v, c->head_size), inverse = inverse_scale(amax);
     uint8_t *page = page_of(c, position);
     uint8_t *column = page + c->values_at + position % BLOCK / 4 * GROUP * 4 + position % 4;
     for (int32_t g = 0; g < c->values.n_groups; g++, column += c->values.group_stride) {

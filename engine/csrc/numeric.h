@@ -18,6 +18,16 @@ static inline float float_of_bits(uint32_t u) {
     return x;
 }
 
+/* The largest magnitude of n numbers. Magnitudes compare as integers too, which vectorises. */
+static inline __attribute__((always_inline)) float largest_magnitude(const float *x, int n) {
+    int32_t most = 0;
+    for (int i = 0; i < n; i++) {
+        int32_t bits = (int32_t)(float_bits(x[i]) & 0x7fffffffu);
+        most = bits > most ? bits : most;
+    }
+    return float_of_bits((uint32_t)most);
+}
+
 static inline float f32_from_f16(uint16_t h) {
     /* Scaling by 2^112 turns the exponent's bias 15 into 127, denormals included. */
     float x = float_of_bits((uint32_t)(h & 0x7fff) << 13) * 0x1p112f;

@@ -2,6 +2,8 @@
 #ifndef GPT2_Q8_0_H
 #define GPT2_Q8_0_H
 
+#include <math.h>
+
 #include "model.h"
 #include "numeric.h"
 
@@ -12,14 +14,9 @@ static inline void quantize_q8_0(const float *x, int64_t stride, int32_t n, uint
                                  int8_t *quant) {
     float in[BLOCK] = {0};
     for (int i = 0; i < n; i++) in[i] = x[i * stride];
-    int32_t amax_bits = 0; /* magnitudes compare as integers, which vectorises */
-    for (int i = 0; i < BLOCK; i++) {
-        int32_t bits = (int32_t)(float_bits(in[i]) & 0x7fffffffu);
-        amax_bits = bits > amax_bits ? bits : amax_bits;
-    }
-    float d = float_of_bits((uint32_t)amax_bits) / 127;
+    float amax = largest_magnitude(in, BLOCK), d = amax / 127;
     *scale = f16_from_f32(d);
-    float inverse = *scale && amax_bits < 0x7f800000 ? 1 / d : 0;
+    float inverse = *scale && amax < INFINITY ? 1 / d : 0;
     for (int i = 0; i < BLOCK; i++) {
         float v = in[i] * inverse; /* at most 127 and a rounding error */
         v = v == v ? v : 0;

@@ -11,6 +11,7 @@ from engine import CheckpointError
 from engine._native import lib
 from engine.bundle import DT_FLOAT, masked_crc32c, read_index
 from engine.checkpoint import HParams, tensors
+from tests.fuzz.tiny import MAGIC, checksum, varint
 
 
 def test_crc32c_is_castagnolis() -> None:
@@ -61,7 +62,7 @@ def test_a_strangers_bytes_are_refused(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, footer: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "stranger.index"
-    path.write_bytes(body + footer.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db"))
+    path.write_bytes(body + footer.ljust(40, b"\0") + MAGIC)
     with pytest.raises(CheckpointError):
         read_index(path)
 
@@ -121,14 +122,6 @@ def test_a_block_is_read_once(tmp_path: Path) -> None:
         read_index(tmp_path / "model.index")
 
 
-def varint(n: int) -> bytes:
-    out = bytearray()
-    while n >= 0x80:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    return bytes([*out, n])
-
-
 def block(entries: dict[bytes, bytes]) -> bytes:
     """A block of the table without shared prefixes, with one restart point and its checksum."""
     body = b"".join(
@@ -136,7 +129,7 @@ def block(entries: dict[bytes, bytes]) -> bytes:
         for key, value in entries.items()
     )
     body += (0).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\0"
-    return body + masked_crc32c(lib.gpt2_crc32c(0, body, len(body))).to_bytes(4, "little")
+    return body + checksum(body).to_bytes(4, "little")
 
 
 def table(entries: dict[bytes, bytes]) -> bytes:
@@ -147,4 +140,4 @@ def table(entries: dict[bytes, bytes]) -> bytes:
 def table_of(data: bytes, handles: dict[bytes, bytes]) -> bytes:
     index = block(handles)
     footer = varint(0) + varint(0) + varint(len(data)) + varint(len(index) - 5)
-    return data + index + footer.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
+    return data + index + footer.ljust(40, b"\0") + MAGIC
