@@ -16,6 +16,7 @@ from app.parameters import refuse_lost_query
 from app.schemas import bounded_request
 from app.service import Service, service
 from app.settings import Settings
+from app.visitor import stop_gracefully
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -52,6 +53,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     handle_errors(app)
     app.before_request(refuse_lost_query)
     app.after_request(_add_headers)
+    stop_gracefully()
     return app
 
 
