@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,38 +105,49 @@ def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi
 
 @pytest.fixture(scope="module")
 def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Starts nginx from nginx/nginx.conf, changed in its paths and port alone; returns its URL."""
+    """Starts nginx from nginx/, changed in its paths and ports alone; returns its URL. ports says
+    where it listens instead of at a shipped port; a free one else."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not nginx:
         pytest.skip("needs nginx")
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(unix_socket: Path, trusted_proxies: str = "") -> str:
+    def start(
+        unix_socket: Path,
+        trusted_proxies: str = "",
+        *,
+        ports: Mapping[int, int] | None = None,
+        certificates: Path = Path("nowhere"),
+        challenges: Path = Path("nowhere"),
+        log: Path | None = None,
+    ) -> str:
         folder = tmp_path_factory.mktemp("nginx")
-        port = free_port()
-        config = (ROOT / "nginx" / "nginx.conf").read_text()
+        log = log or folder / "log"
+        listening = {shipped: free_port() for shipped in (8080, 8081, 8443)} | dict(ports or {})
+        config = {file.name: file.read_text() for file in (ROOT / "nginx").iterdir()}
         for shipped, here in {
             "/tmp/nginx": f"{folder}/nginx",
-            "/dev/stdout": f"{folder}/access.log",
+            "/dev/stdout": f"{log}",
             "/run/app/uwsgi.sock": str(unix_socket),
             "/srv/static/": f"{ROOT}/app/static/",
-            "listen 8080": f"listen 127.0.0.1:{port}",
+            "/srv/acme": str(challenges),
+            "/etc/letsencrypt/live/site": str(certificates),
+            **{f"listen {port}": f"listen 127.0.0.1:{listening[port]}" for port in listening},
         }.items():
-            assert shipped in config
-            config = config.replace(shipped, here)
-        (folder / "nginx.conf").write_text(config)
-        shipped_proxies = (ROOT / "nginx" / "trusted_proxies.conf").read_text()
-        (folder / "trusted_proxies.conf").write_text(shipped_proxies + trusted_proxies)
+            assert any(shipped in text for text in config.values())
+            config = {name: text.replace(shipped, here) for name, text in config.items()}
+        config["trusted_proxies.conf"] += trusted_proxies
+        for name, text in config.items():
+            (folder / name).write_text(text)
         # As root, workers would become another user, who may not use the app's socket.
         directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-        log = folder / "log"
         process = subprocess.Popen(
             [nginx, "-c", folder / "nginx.conf", "-g", directives],
-            stdout=log.open("wb"),
+            stdout=log.open("ab"),
             stderr=subprocess.STDOUT,
         )
         running.append(process)
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{listening[8080]}"
         with explained_by(log):
             wait_until(lambda: answers(f"{url}/static/style.css"), process)
         return url
