@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from corpus.documents import DELIMITER, CorpusError, read_texts, text_files
+from corpus import copies
+from corpus.documents import DELIMITER, CorpusError, RawText, read_texts, text_files
 from corpus.preparation import Report, prepare
 
 DATA = Path("data")
@@ -20,6 +21,8 @@ examples:
         these folders, without documents of fewer than 100 words
   python prepare_corpus.py old_train.txt --out data/eps.txt
         a file already delimited; the held-out documents go to data/eps.valid.txt
+
+Beside OUT lies its copy index, OUT.copies: which words of a story are copied from which document.
 
 A source is a folder with one .txt file a document, or a .txt file whose documents are separated
 by {DELIMITER}. Case, digits, punctuation and accents are kept. The same sources give the same
@@ -82,7 +85,7 @@ def default_sources() -> list[Path]:
     return [path for path in folders if path != SAMPLE] or folders
 
 
-def progress(sources: list[Path]) -> "tqdm[str]":
+def progress(sources: list[Path]) -> "tqdm[RawText]":
     """The sources' texts, behind a progress bar."""
     # A delimited file's number of documents shows only as it is read.
     total = sum(len(text_files(s)) for s in sources) if all(s.is_dir() for s in sources) else None
@@ -97,6 +100,7 @@ def table(report: Report, arguments: argparse.Namespace) -> str:
         ("dropped: duplicate", report.duplicates),
         (f"training: {arguments.out}", report.train),
         (f"held out: {arguments.valid}", report.valid),
+        (f"copy index: {copies.index_of(arguments.out)}", report.train),
     ]
     width = max(len(label) for label, _ in rows)
     lines = [f"{'':{width}}  {'documents':>10} {'characters':>14} {'words':>12}"]
@@ -107,6 +111,12 @@ def table(report: Report, arguments: argparse.Namespace) -> str:
         if tally is report.read:
             lines.append(f"{'cleaned away':{width}}  {'':>10} {report.cleaned_away:>14,}")
     return "\n".join(lines)
+
+
+def index(train: Path, report: Report) -> None:
+    """Build the index of the copies, behind a progress bar."""
+    with tqdm(desc="Indexing", total=report.train.documents, unit="document") as bar:
+        copies.build(train, copies.index_of(train), titles=report.titles, progress=bar.update)
 
 
 def main() -> int:
@@ -125,6 +135,18 @@ def main() -> int:
         return 130
     except (CorpusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    try:
+        index(arguments.out, report)
+    except KeyboardInterrupt:
+        print(
+            f"\nInterrupted. {arguments.out} and {arguments.valid} are whole; the copy index is "
+            "not written.",
+            file=sys.stderr,
+        )
+        return 130
+    except OSError as error:
+        print(f"error: the copy index: {error}", file=sys.stderr)
         return 1
     print(table(report, arguments))
     return 0

@@ -25,7 +25,8 @@ examples:
 Ctrl-C saves and stops; the same command goes on from there. --steps counts the run's steps
 from its beginning, so a run that was interrupted ends where it would have ended.
 
-checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg).
+checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg), and
+the index of the corpus by which the service knows copied words (corpus.copies).
 """
 
 Number = TypeVar("Number", int, float)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import quote
+from typing import IO, Any, NamedTuple
+from urllib.parse import quote, unquote
 
 DELIMITER = "<|endoftext|>"
 INDEX_NAME = "index.jsonl"
@@ -41,6 +41,13 @@ class Document:
     revision: int | None = None
     date: str | None = None
     license: str | None = None
+
+
+class RawText(NamedTuple):
+    """A document's text as it was found, and its title where one is known."""
+
+    text: str
+    title: str | None = None
 
 
 class CorpusFolder:
@@ -97,30 +104,40 @@ def file_name(document_id: str) -> str:
 
 
 @contextmanager
-def write_aside(path: Path) -> Iterator[IO[str]]:
-    """Open a text file that takes ``path``'s name only once it is written to its end."""
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a file to write, which takes ``path``'s name only where no error came."""
     aside = path.with_name(f".{path.name}.part")
     try:
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
+        yield aside
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
 
 
-def read_texts(source: Path) -> Iterator[str]:
+@contextmanager
+def write_aside(path: Path) -> Iterator[IO[str]]:
+    """Open a text file that takes ``path``'s name only once it is written to its end."""
+    with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def read_texts(source: Path) -> Iterator[RawText]:
     """Stream the texts of a corpus folder (in the order of its file names) or delimited file.
 
-    Bytes that are not UTF-8 are read as Latin-1, which leaves every byte in place for cleaning.
+    A folder's text has the title that the index gives it, else its file's name. Bytes that are
+    not UTF-8 are read as Latin-1, which leaves every byte in place for cleaning.
 
-    Raises CorpusError if there is nothing to read at ``source``.
+    Raises CorpusError if there is nothing to read at ``source``, or its index is broken.
     """
     if source.is_dir():
+        titles = {file_name(id): entry.get("title") for id, entry in _read_index(source).items()}
         for path in text_files(source):
-            yield _decode(path.read_bytes()).strip()
+            title = titles.get(path.name)
+            text = _decode(path.read_bytes()).strip()
+            yield RawText(text, title if isinstance(title, str) else unquote(path.stem))
     elif source.is_file():
-        yield from read_documents(source)
+        yield from map(RawText, read_documents(source))
     else:
         raise CorpusError(f"{source}: no such folder or file")
 
@@ -177,11 +194,11 @@ def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
     index: dict[str, dict[str, Any]] = {}
     if not path.exists():
         return index
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 entry = json.loads(line)
-                index[entry["id"]] = entry
+                index[str(entry["id"])] = entry
             except (ValueError, TypeError, KeyError) as error:
                 raise CorpusError(f"{path}, line {number}: not an index entry") from error
     return index

@@ -1,7 +1,7 @@
 """From raw texts to ``train.txt`` and ``valid.txt``: clean, drop, hold out, join.
 
-Memory does not grow with the corpus, but for 16 bytes of hash a document: the cleaned documents
-lie aside on disk until all are known, and are then divided.
+Memory does not grow with the corpus, but for a title and 16 bytes of hash a document: the cleaned
+documents lie aside on disk until all are known, and are then divided.
 """
 
 import hashlib
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from corpus.cleaning import clean
-from corpus.documents import CorpusError, read_documents, write_documents
+from corpus.copies import index_of
+from corpus.documents import CorpusError, RawText, read_documents, write_documents
 
 # With fewer documents, all are for training.
 _FEWEST_TO_HOLD_OUT_FROM = 10
@@ -40,6 +41,8 @@ class Report:
     duplicates: Tally = field(default_factory=Tally)
     train: Tally = field(default_factory=Tally)
     valid: Tally = field(default_factory=Tally)
+    titles: list[str | None] = field(default_factory=list)
+    """Of the training documents, in their order."""
 
     @property
     def cleaned_away(self) -> int:
@@ -49,7 +52,7 @@ class Report:
 
 
 def prepare(
-    texts: Iterable[str],
+    texts: Iterable[RawText],
     train: Path,
     valid: Path,
     *,
@@ -61,12 +64,13 @@ def prepare(
     Dropped are documents of fewer than ``min_words`` words after cleaning, and those whose words
     equal an earlier one's. About the share ``holdout`` of the rest (0 to 1, exclusive), whole
     documents chosen by their hash alone, goes to ``valid``: at least one of ten documents or
-    more, none of fewer. The same texts give the same bytes.
+    more, none of fewer. The same texts give the same bytes. The copy index of an earlier ``train``
+    is removed.
 
     Raises CorpusError if no document is left.
     """
     report = Report()
-    digests: dict[bytes, None] = {}
+    digests: dict[bytes, str | None] = {}  # with titles
     aside = train.with_name(f".{train.name}.cleaned")
     train.parent.mkdir(parents=True, exist_ok=True)
     valid.parent.mkdir(parents=True, exist_ok=True)
@@ -79,25 +83,27 @@ def prepare(
             )
         held_out = _choose_held_out(digests, holdout)
         write_documents(_part(aside, held_out, True, report.valid), valid)
+        index_of(train).unlink(missing_ok=True)
         write_documents(_part(aside, held_out, False, report.train), train)
     finally:
         aside.unlink(missing_ok=True)
+    report.titles = [title for digest, title in digests.items() if digest not in held_out]
     return report
 
 
 def _keep(
-    texts: Iterable[str], min_words: int, digests: dict[bytes, None], report: Report
+    texts: Iterable[RawText], min_words: int, digests: dict[bytes, str | None], report: Report
 ) -> Iterator[str]:
     for raw in texts:
-        report.read.add(raw)
-        text = clean(raw)
+        report.read.add(raw.text)
+        text = clean(raw.text)
         digest = _digest(text)
         if len(text.split()) < min_words:
             report.stubs.add(text)
         elif digest in digests:
             report.duplicates.add(text)
         else:
-            digests[digest] = None
+            digests[digest] = raw.title
             yield text
 
 

@@ -1,5 +1,6 @@
 """A whole fine-tuning run: check the corpus, open the run's folder, train."""
 
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from corpus import read_documents
+from corpus import copies, read_documents
+from corpus.documents import replacing
 from engine import CheckpointError, Model, Sampling, Tokenizer
 from training import base, dataset, loop, run
 from training.base import Base
@@ -56,6 +58,7 @@ def finetune(
             "to begin anew --fresh."
         )
         return None
+    _put_copy_index(paths.corpus, paths.run)
     bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
     data = Dataset.encode(bar, Tokenizer.load(paths.run))
     say(f"{paths.corpus}: {len(data.starts):,} documents, {len(data.tokens):,} tokens.")
@@ -98,6 +101,19 @@ def _open(model: str, paths: Paths, fresh: bool, say: Callable[[str], None]) -> 
     begun = base.begin(source, paths.run, read_documents(paths.corpus))
     say(f"Beginning {paths.run} from {begun.weights or 'scratch'}.")
     return begun, 0
+
+
+def _put_copy_index(corpus: Path, run: Path) -> None:
+    """Leave the corpus's copy index in the run: a service may get this folder alone."""
+    index, prepared = run / copies.IN_CHECKPOINT, copies.index_of(corpus)
+    if copies.up_to_date(corpus, index):
+        return
+    if copies.up_to_date(corpus, prepared):
+        with replacing(index) as aside:
+            shutil.copyfile(prepared, aside)
+        return
+    with tqdm(desc="Indexing", unit=" documents", leave=False) as bar:
+        copies.build(corpus, index, progress=bar.update)
 
 
 def _sample(folder: Path, seed: int) -> str:

@@ -10,6 +10,7 @@ from corpus.documents import (
     CorpusError,
     CorpusFolder,
     Document,
+    RawText,
     file_name,
     read_documents,
     read_texts,
@@ -58,7 +59,21 @@ def test_a_folder_is_read_in_order_whatever_its_encoding(tmp_path: Path) -> None
     (tmp_path / "a.txt").write_bytes(b"it\x92s cp1252\n")
     (tmp_path / "notes.md").write_text("not a document")
     (tmp_path / ".b.txt.part").write_text("half a doc")
-    assert list(read_texts(tmp_path)) == ["it\x92s cp1252", "Pokémon"]
+    assert [raw.text for raw in read_texts(tmp_path)] == ["it\x92s cp1252", "Pokémon"]
+
+
+def test_a_text_has_the_title_of_the_index_else_its_files_name(tmp_path: Path) -> None:
+    CorpusFolder(tmp_path).put(
+        [Document(id="EP001", text="One", title="Épisode"), Document(id="a/b: c?", text="Two")]
+    )
+    (tmp_path / "My story.txt").write_text("Three")
+    assert list(read_texts(tmp_path)) == [
+        RawText("One", "Épisode"),
+        RawText("Three", "My story"),
+        RawText("Two", "a/b: c?"),
+    ]
+    write_documents(["One"], tmp_path / "EP001.txt")
+    assert list(read_texts(tmp_path / "EP001.txt")) == [RawText("One", None)]
 
 
 def test_a_source_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -95,15 +110,18 @@ def test_a_folder_opened_again_knows_and_replaces_its_documents(tmp_path: Path) 
     assert (folder.revision("A"), folder.revision("C")) == (1, None)
     folder.put([Document(id="A", text="new", revision=2)])
     assert CorpusFolder(tmp_path).revision("A") == 2
-    assert list(read_texts(tmp_path)) == ["new", "B"]
+    assert [raw.text for raw in read_texts(tmp_path)] == ["new", "B"]
     (tmp_path / "A.txt").unlink()
     assert "A" not in CorpusFolder(tmp_path)
 
 
-def test_a_broken_index_is_named_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "index.jsonl").write_text('{"id": "A"}\n{"id": "B"\n')
+@pytest.mark.parametrize("line", [b'{"id": "B"', b'{"title": "B"}', b'{"id": "B\xe9"}', b"[]"])
+def test_a_broken_index_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "index.jsonl").write_bytes(b'{"id": "A"}\n' + line + b"\n")
     with pytest.raises(CorpusError, match=r"index\.jsonl, line 2"):
         CorpusFolder(tmp_path)
+    with pytest.raises(CorpusError, match=r"index\.jsonl, line 2"):
+        list(read_texts(tmp_path))
 
 
 @given(st.sets(st.text(min_size=1, max_size=20), min_size=2, max_size=2))

@@ -1,10 +1,11 @@
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from corpus.documents import CorpusError, read_documents
+from corpus.copies import index_of
+from corpus.documents import CorpusError, RawText, read_documents
 from corpus.preparation import Report, prepare
 
 
@@ -12,11 +13,17 @@ def story(number: int, words: int = 80) -> str:
     return f"Story {number}: " + " ".join(f"word{number * i}" for i in range(words - 2))
 
 
+def raw(texts: Iterable[str]) -> Iterator[RawText]:
+    """Texts whose titles are their first words."""
+    return (RawText(text, " ".join(text.split()[:2])) for text in texts)
+
+
 def prepare_in(folder: Path, texts: list[str], **options: float) -> tuple[list[str], list[str]]:
-    report = prepare(texts, folder / "train.txt", folder / "valid.txt", **options)  # type: ignore[arg-type]
+    report = prepare(raw(texts), folder / "train.txt", folder / "valid.txt", **options)  # type: ignore[arg-type]
     train = list(read_documents(folder / "train.txt"))
     valid = list(read_documents(folder / "valid.txt"))
     assert (report.train.documents, report.valid.documents) == (len(train), len(valid))
+    assert report.titles == [" ".join(text.split()[:2]) for text in train]
     assert sorted(p.name for p in folder.iterdir()) == ["train.txt", "valid.txt"]
     return train, valid
 
@@ -32,7 +39,7 @@ def test_documents_are_cleaned_divided_and_kept_in_order(tmp_path: Path) -> None
 
 def test_stubs_and_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
     texts = [story(1), story(2, words=9), story(1) + " \n", story(3, words=10), "", story(4)]
-    report = prepare(texts, tmp_path / "a.txt", tmp_path / "b.txt", min_words=10)
+    report = prepare(raw(texts), tmp_path / "a.txt", tmp_path / "b.txt", min_words=10)
     assert list(read_documents(tmp_path / "a.txt")) == [story(1), story(3, words=10), story(4)]
     assert report.read.documents == 6
     assert (report.stubs.documents, report.stubs.words) == (2, 9)
@@ -82,14 +89,24 @@ def test_its_own_output_is_as_it_should_be(tmp_path: Path) -> None:
 def test_an_empty_result_is_an_error_and_leaves_the_files(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("old")
     with pytest.raises(CorpusError, match=r"of 2 read \(2 had fewer than 60 words\)"):
-        prepare(["", "short"], tmp_path / "train.txt", tmp_path / "valid.txt")
+        prepare(raw(["", "short"]), tmp_path / "train.txt", tmp_path / "valid.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["train.txt"]
     assert (tmp_path / "train.txt").read_text() == "old"
 
 
+def test_an_index_stays_with_its_corpus(tmp_path: Path) -> None:
+    train, index = tmp_path / "train.txt", index_of(tmp_path / "train.txt")
+    index.write_text("old")
+    with pytest.raises(CorpusError):
+        prepare([], train, tmp_path / "valid.txt")
+    assert index.read_text() == "old"
+    prepare(raw([story(1)]), train, tmp_path / "valid.txt")
+    assert not index.exists()
+
+
 def test_an_interruption_leaves_the_files(tmp_path: Path) -> None:
-    def texts() -> Iterator[str]:
-        yield story(1)
+    def texts() -> Iterator[RawText]:
+        yield RawText(story(1))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -101,7 +118,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     def peak(documents: int) -> int:
         tracemalloc.start()
         prepare(
-            (f"{n} " + f"{'long' * 80} " * 100 for n in range(documents)),
+            raw(f"{n} " + f"{'long' * 80} " * 100 for n in range(documents)),
             tmp_path / "train.txt",
             tmp_path / "valid.txt",
         )

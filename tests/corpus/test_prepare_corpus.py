@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from corpus.documents import read_documents
+from corpus.copies import CopyIndex, index_of, up_to_date
+from corpus.documents import CorpusFolder, Document, read_documents
 
 ROOT = Path(__file__).parents[2]
+NAMES = ("train.txt", "train.txt.copies", "valid.txt")
 
 
 def run(script: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -51,6 +53,28 @@ def test_folders_and_files_become_two_files_and_a_table(tmp_path: Path) -> None:
     assert counts["dropped: duplicate"][0] == "10"
     assert counts["training: out/eps.txt"][0] == str(len(train))
     assert counts["held out: out/eps.valid.txt"][0] == str(len(valid))
+    assert counts["copy index: out/eps.txt.copies"][0] == str(len(train))
+    assert up_to_date(tmp_path / "out/eps.txt", tmp_path / "out/eps.txt.copies")
+
+
+def test_copied_words_are_found_with_the_titles_of_their_documents(tmp_path: Path) -> None:
+    CorpusFolder(tmp_path / "a").put(
+        [Document(id=f"EP{n:03}", text=story(n), title=f"The {n}. tale") for n in range(40)]
+    )
+    (tmp_path / "z.txt").write_text(story(50))
+    assert (
+        run("prepare_corpus.py", "a", "z.txt", "--out", "train.txt", cwd=tmp_path).returncode == 0
+    )
+    train = tmp_path / "train.txt"
+    index = CopyIndex.open(index_of(train))
+    for text in read_documents(train):
+        number = text.split()[1].rstrip(":")
+        title = story(50)[:60] if number == "50" else f"The {number}. tale"
+        [copy] = index.find(text)
+        assert (copy.start, copy.end, copy.words) == (0, len(text), 72)
+        assert copy.source.startswith(title)
+    for text in read_documents(tmp_path / "valid.txt"):
+        assert index.find(text) == []
 
 
 def test_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -58,7 +82,7 @@ def test_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     results = []
     for _ in range(2):
         run("prepare_corpus.py", "a", "--out", "train.txt", cwd=tmp_path)
-        results.append([(tmp_path / name).read_bytes() for name in ("train.txt", "valid.txt")])
+        results.append([(tmp_path / name).read_bytes() for name in NAMES])
     assert results[0] == results[1]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from corpus.copies import IN_CHECKPOINT, build, index_of, up_to_date
+from corpus.documents import write_documents
 from engine import Checkpoint, Model
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +117,27 @@ def test_begins_samples_ends_and_goes_on(
     assert "checkpoint/run1.1" in fresh.stdout
     assert_whole(script.run1, 1)
     assert_whole(script.folder / "checkpoint" / "run1.1", 7)
+
+
+def test_the_copy_index_of_the_corpus_lies_in_the_run(
+    script: Script, documents: list[str], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    corpus, index = tmp_path / "train.txt", script.run1 / IN_CHECKPOINT
+
+    def train(documents: list[str], steps: int) -> None:
+        write_documents(documents, corpus)
+        result = script("--model", tiny_checkpoint, "--corpus", corpus, "--steps", steps)
+        assert result.returncode == 0, result.stderr
+        assert up_to_date(corpus, index)
+
+    train(documents, 1)
+    # One that is prepared, which knows the titles, is taken; one of another corpus is not.
+    write_documents(documents[1:], corpus)
+    build(corpus, index_of(corpus), titles=["A title"] * len(documents))
+    train(documents[1:], 2)
+    assert index.read_bytes() == index_of(corpus).read_bytes()
+    train(documents[2:], 3)
+    assert not up_to_date(corpus, index_of(corpus))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
