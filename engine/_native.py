@@ -21,6 +21,7 @@ class Sampling(Structure):
     _fields_ = [
         ("temperature", c_float),
         ("top_p", c_float),
+        ("repetition_penalty", c_float),
         ("top_k", c_int32),
         ("seed", c_uint32),
     ]

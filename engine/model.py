@@ -30,11 +30,18 @@ class Sampling:
     top_k: keep the k likeliest tokens, and those as likely as the k-th; 0 is off.
     top_p: keep the likeliest tokens until they reach this probability; 0 is off.
     Where both are given, top_p applies to what top_k kept.
+    repetition_penalty: 0.1 to 10; above 1 the tokens of the context window, prompt and text alike,
+    are less likely to come again, below 1 they are more likely; 1 is off. It goes before the others
+    and is that of CTRL (Keskar et al., arXiv 1909.05858) as in Hugging Face's transformers: each
+    token's logit is divided by it where it is positive, else multiplied, once however often the
+    token occurs. The end-of-text token alone is left as it is: a prompt that begins with it would
+    make a text that hardly ends.
     """
 
     temperature: float = 0.7
     top_k: int = 0
     top_p: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 class Stats(NamedTuple):
@@ -161,11 +168,14 @@ class Model:
             0 <= sampling.temperature < float("inf")
             and 0 <= sampling.top_p <= 1
             and 0 <= sampling.top_k < 1 << 31
+            and 0.1 <= sampling.repetition_penalty <= 10
         ):
             raise ValueError(f"{sampling} is out of range")
         # As a float32 the smallest would be 0, which is off.
         top_p = max(sampling.top_p, 1e-30) if sampling.top_p > 0 else 0.0
-        how = _native.Sampling(sampling.temperature, top_p, sampling.top_k, seed)
+        how = _native.Sampling(
+            sampling.temperature, top_p, sampling.repetition_penalty, sampling.top_k, seed
+        )
         with self._lock:
             self._check_open()
             request = lib.gpt2_submit(

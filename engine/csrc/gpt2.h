@@ -78,17 +78,22 @@ GPT2_API int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int
 /* ---- sample.c ----------------------------------------------------------------------------- */
 
 typedef struct {
-    float temperature; /* 0: greedy */
-    float top_p;       /* 0: off */
-    int32_t top_k;     /* 0: off */
+    float temperature;        /* 0: greedy */
+    float top_p;              /* 0: off */
+    float repetition_penalty; /* 1: off */
+    int32_t top_k;            /* 0: off */
     uint32_t seed;
 } gpt2_sampling;
 
 /* Bytes of scratch memory that gpt2_sample() needs, a multiple of 64. */
 GPT2_API int64_t gpt2_sample_scratch(const gpt2_model *model);
 
-/* Draws the token number `counter` of a text from its logits [n_vocab]. scratch: aligned to 8. */
-GPT2_API int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
+/* Draws the token number `counter` of a text from its logits [n_vocab]. A repetition penalty
+ * changes in place those of each token in window [n_window], the tokens that the model sees, but
+ * not the stop token's: most texts begin with it, and penalised for that they would not end.
+ * scratch: aligned to 8. */
+GPT2_API int32_t gpt2_sample(const gpt2_model *model, float *logits, const gpt2_sampling *how,
+                             const int32_t *window, int32_t n_window, int32_t stop_token,
                              uint32_t counter, void *scratch);
 
 /* ---- scheduler.c: many requests, one batch ------------------------------------------------ */

@@ -1,6 +1,7 @@
-/* Drawing a token: temperature, top-k, top-p (Holtzman et al., 2020), with gpt-2-simple's meaning:
- * top-k keeps every token that is as likely as the k-th; top-p keeps the most likely tokens until
- * what stands before them reaches p. Where both are given, top-p applies to what top-k kept.
+/* Drawing a token: repetition penalty (Keskar et al., 2019) as in Hugging Face's transformers, then
+ * temperature, top-k, top-p (Holtzman et al., 2020), with gpt-2-simple's meaning: top-k keeps every
+ * token that is as likely as the k-th; top-p keeps the most likely tokens until what stands before
+ * them reaches p. Where both are given, top-p applies to what top-k kept.
  * The vocabulary is never sorted: what could be among the k likeliest is found in one pass. */
 #include <math.h>
 #include <string.h>
@@ -51,6 +52,20 @@ static workspace carve(const gpt2_model *model, void *scratch) {
     w.cells = w.values + n;
     w.ids = (int32_t *)(void *)(w.cells + blocks_of(n) * GROUP);
     return w;
+}
+
+/* ---- The repetition penalty --------------------------------------------------------------- */
+
+/* Changes the logits of the window's tokens, each once however often the token occurs: all are read
+ * before one is written. */
+static void penalize(float *logits, float penalty, const int32_t *window, int32_t n,
+                     int32_t stop_token, const workspace *w) {
+    for (int32_t i = 0; i < n; i++) {
+        float x = logits[window[i]];
+        w->values[window[i]] = x > 0 ? x / penalty : x * penalty;
+    }
+    for (int32_t i = 0; i < n; i++)
+        if (window[i] != stop_token) logits[window[i]] = w->values[window[i]];
 }
 
 /* ---- Which tokens are kept ---------------------------------------------------------------- */
@@ -183,14 +198,16 @@ static double total(const float *weights, int32_t n) {
     return sum;
 }
 
-int32_t gpt2_sample(const gpt2_model *model, const float *logits, const gpt2_sampling *how,
-                    uint32_t counter, void *scratch) {
+int32_t gpt2_sample(const gpt2_model *model, float *logits, const gpt2_sampling *how,
+                    const int32_t *window, int32_t n_window, int32_t stop_token, uint32_t counter,
+                    void *scratch) {
     const workspace w = carve(model, scratch);
-    const float t = how->temperature;
+    const float t = how->temperature, penalty = how->repetition_penalty;
     const int by_k = how->top_k > 0 && how->top_k < model->hp.n_vocab;
     const int by_p = how->top_p > 0 && how->top_p < 1;
     int32_t n = model->hp.n_vocab;
 
+    if (penalty != 1) penalize(logits, penalty, window, n_window, stop_token, &w);
     model->kernels->cell_maxima(logits, n, w.cells);
     const int32_t first = likeliest(logits, n, &w);
     const float most = logits[first] / t;

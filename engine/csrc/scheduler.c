@@ -276,10 +276,12 @@ static void step(void *argument, int32_t thread) {
     gpt2_forward(&s->ws, s->rows, s->n_rows, thread);
     int32_t begin, end, n_vocab = s->m->hp.n_vocab;
     gpt2_pool_share(s->pool, thread, s->n_sampled, &begin, &end);
-    for (int32_t i = begin; i < end; i++)
-        s->drawn[i] = gpt2_sample(s->m, s->ws.logits + (int64_t)i * n_vocab, &s->sampled[i]->how,
-                                  (uint32_t)s->sampled[i]->n_drawn,
-                                  s->scratch + thread * gpt2_sample_scratch(s->m));
+    for (int32_t i = begin; i < end; i++) {
+        const gpt2_request *r = s->sampled[i];
+        s->drawn[i] = gpt2_sample(
+            s->m, s->ws.logits + (int64_t)i * n_vocab, &r->how, r->tokens + r->start, known(r),
+            r->stop_token, (uint32_t)r->n_drawn, s->scratch + thread * gpt2_sample_scratch(s->m));
+    }
 }
 
 static int64_t now_us(void) {

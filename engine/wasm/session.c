@@ -31,12 +31,16 @@ static int32_t half_window(const gpt2_model *m) { return larger_of(m->hp.n_ctx /
 
 gpt2_session *gpt2_session_new(const gpt2_model *model, const int32_t *prompt, int32_t n,
                                int32_t length, double temperature, int32_t top_k, double top_p,
-                               uint32_t seed, int32_t stop_token) {
+                               double repetition_penalty, uint32_t seed, int32_t stop_token) {
     gpt2_session *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     int32_t n_ctx = model->hp.n_ctx;
     s->m = model;
-    s->how = (gpt2_sampling){(float)temperature, (float)top_p, top_k, seed};
+    s->how = (gpt2_sampling){.temperature = (float)temperature,
+                             .top_p = (float)top_p,
+                             .repetition_penalty = (float)repetition_penalty,
+                             .top_k = top_k,
+                             .seed = seed};
     if (top_p > 0 && s->how.top_p < 1e-30f) s->how.top_p = 1e-30f; /* 0 is off */
     s->stop_token = stop_token;
     s->n_prompt = smaller_of(n, larger_of(n_ctx - length, half_window(model)));
@@ -76,7 +80,8 @@ int32_t gpt2_session_step(gpt2_session *s) {
     if (draws) rows[n - 1].logits = 0;
     gpt2_forward(&s->ws, rows, n, 0);
     if (!draws) return GPT2_READING;
-    int32_t token = gpt2_sample(s->m, s->ws.logits, &s->how, (uint32_t)s->n_drawn, s->scratch);
+    int32_t token = gpt2_sample(s->m, s->ws.logits, &s->how, s->tokens + s->start, s->n_done,
+                                s->stop_token, (uint32_t)s->n_drawn, s->scratch);
     if (token == s->stop_token) {
         s->ended = 1;
         return GPT2_END;

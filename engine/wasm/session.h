@@ -22,7 +22,8 @@ typedef struct gpt2_session gpt2_session;
  * parameters, long prompts and texts beyond the context window hold. NULL when memory is out. */
 GPT2_API gpt2_session *gpt2_session_new(const gpt2_model *model, const int32_t *prompt, int32_t n,
                                         int32_t length, double temperature, int32_t top_k,
-                                        double top_p, uint32_t seed, int32_t stop_token);
+                                        double top_p, double repetition_penalty, uint32_t seed,
+                                        int32_t stop_token);
 GPT2_API void gpt2_session_free(gpt2_session *s);
 
 enum {
@@ -34,7 +35,7 @@ enum {
  * the above. */
 GPT2_API int32_t gpt2_session_step(gpt2_session *s);
 
-/* The logits [n_vocab] from which the last step drew. */
+/* The logits [n_vocab] from which the last step drew, after the repetition penalty. */
 GPT2_API const float *gpt2_session_logits(const gpt2_session *s);
 
 #endif

@@ -69,7 +69,11 @@ static uint32_t generate(const gpt2_model *model, int32_t n_vocab, int32_t n_thr
     for (int i = 0; i < N; i++) {
         int32_t prompt[70], n = i % 3 ? 1 + i : 70;
         for (int32_t j = 0; j < n; j++) prompt[j] = (i * 37 + j * 11) % n_vocab;
-        gpt2_sampling how = {i % 4 ? 1.0f : 0, i % 5 ? 0 : 0.9f, i % 2 ? 0 : 9, (uint32_t)i};
+        gpt2_sampling how = {.temperature = i % 4 ? 1.0f : 0,
+                             .top_p = i % 5 ? 0 : 0.9f,
+                             .repetition_penalty = i % 2 ? 1.5f : 1,
+                             .top_k = i % 2 ? 0 : 9,
+                             .seed = (uint32_t)i};
         int32_t length = i == 5 ? 150 : 20; /* beyond the context window */
         readers[i].request = gpt2_submit(s, prompt, n, length, &how, -1);
         gpt2_request *left = gpt2_submit(s, prompt, n, 20, &how, -1);
@@ -83,7 +87,7 @@ static uint32_t generate(const gpt2_model *model, int32_t n_vocab, int32_t n_thr
         require(readers[i].finish == GPT2_LENGTH, "length");
         sum = sum * 17 + readers[i].sum;
     }
-    gpt2_sampling how = {1, 0, 0, 1};
+    gpt2_sampling how = {.temperature = 1, .repetition_penalty = 1, .seed = 1};
     gpt2_request *last = gpt2_submit(s, &(int32_t){1}, 1, 100, &how, -1);
     gpt2_scheduler_stop(s); /* with a request under way */
     for (int i = 0; i < N; i++) gpt2_release(readers[i].request);
@@ -105,9 +109,15 @@ static uint32_t draw(const gpt2_model *model, int32_t n_vocab) {
                         : next_random() % 50 == 0 && round % 3 == 0
                             ? 1e38f * 1e38f * (round % 2 ? 1 : -1)
                             : (float)(next_random() % 2001) / 200 - 5;
-        gpt2_sampling how = {(float)(round % 4) * 0.7f, (float)(round / 4 % 3) * 0.45f,
-                             (int32_t)(round / 12 % 4) * 30, round};
-        int32_t token = gpt2_sample(model, logits, &how, round, scratch);
+        int32_t window[100]; /* tokens that occur more than once, and some that do not */
+        for (int32_t i = 0; i < 100; i++) window[i] = (int32_t)(next_random() % (uint32_t)n_vocab);
+        gpt2_sampling how = {.temperature = (float)(round % 4) * 0.7f,
+                             .top_p = (float)(round / 4 % 3) * 0.45f,
+                             .repetition_penalty = 0.5f + (float)(round / 48 % 4) * 0.5f,
+                             .top_k = (int32_t)(round / 12 % 4) * 30,
+                             .seed = round};
+        int32_t token = gpt2_sample(model, logits, &how, window, (int32_t)(round % 101), window[0],
+                                    round, scratch);
         require(token >= 0 && token < n_vocab, "a token");
         sum = sum * 31 + (uint32_t)token;
     }

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from engine import Generation, Model, Sampling
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,7 @@ samplings = st.builds(
     temperature=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
     top_k=st.sampled_from([0, 1, 5, 341, 9999]),
     top_p=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    repetition_penalty=st.sampled_from([1.0, 1.3, 0.5]),
 )
 tails = st.lists(st.integers(0, 340), min_size=1, max_size=100)  # beyond one step's prefill
 # Many prompts begin alike, and some are longer than the window.
@@ -110,6 +114,16 @@ def test_greedy_takes_the_likeliest_token(model: Model) -> None:
         tokens.append(token)
 
 
+def next_logits(model: Model, window: list[int], penalty: float) -> NDArray[np.float32]:
+    """After a window, with transformers' penalty on all its tokens but end-of-text."""
+    logits = np.asarray(model.logits(window))[-1]
+    process = RepetitionPenaltyLogitsProcessor(penalty)
+    penalised = process(torch.tensor([window]), torch.tensor(logits[None]))[0].numpy()
+    end = model.tokenizer.end_of_text
+    penalised[end] = logits[end]
+    return penalised
+
+
 def reference_distribution(logits: NDArray[np.float32], how: Sampling) -> NDArray[np.float64]:
     """gpt-2-simple's top_k_logits() and top_p_logits(), in numpy."""
     x = logits.astype(np.float64) / how.temperature
@@ -132,12 +146,14 @@ def reference_distribution(logits: NDArray[np.float32], how: Sampling) -> NDArra
         Sampling(1.0, top_k=7),
         Sampling(1.5, top_p=0.8),
         Sampling(1.0, top_k=20, top_p=0.5),
+        Sampling(1.2, repetition_penalty=2.0),
+        Sampling(0.8, top_k=60, repetition_penalty=0.7),
     ],
 )
 def test_draws_follow_the_distribution(model: Model, how: Sampling) -> None:
     """Chi-square over 4,000 seeds, rare tokens pooled. The seeds are fixed, so is the result."""
-    prompt, n = [17, 4], 4000
-    expected = n * reference_distribution(np.asarray(model.logits(prompt))[-1], how)
+    prompt, n = [*range(0, 150, 2), 17, 4], 4000
+    expected = n * reference_distribution(next_logits(model, prompt, how.repetition_penalty), how)
     generations = [
         model.submit(prompt, length=1, sampling=how, seed=seed * 7919) for seed in range(n)
     ]
@@ -259,7 +275,8 @@ def test_requests_that_cannot_be(model: Model, prompt: list[int], length: int, s
 @pytest.mark.parametrize(
     "sampling",
     [Sampling(-1.0), Sampling(float("nan")), Sampling(float("inf")), Sampling(1.0, top_k=-1)]
-    + [Sampling(1.0, top_k=2**31), Sampling(1.0, top_p=1.5), Sampling(1.0, top_p=float("nan"))],
+    + [Sampling(1.0, top_k=2**31), Sampling(1.0, top_p=1.5), Sampling(1.0, top_p=float("nan"))]
+    + [Sampling(repetition_penalty=p) for p in (-1.0, 0.0, 0.09, 10.1, float("nan"), float("inf"))],
 )
 def test_sampling_out_of_range(model: Model, sampling: Sampling) -> None:
     with pytest.raises(ValueError, match="out of range"):
@@ -324,7 +341,7 @@ for seed in range(20):
         assert done.returncode == 0, done.stderr
 
 
-def window_by_hand(model: Model, prompt: list[int], length: int) -> list[int]:
+def window_by_hand(model: Model, prompt: list[int], length: int, penalty: float) -> list[int]:
     """What submit() documents, one greedy token at a time, each from a fresh evaluation."""
     n_ctx = model.hparams.n_ctx
     window = prompt[-max(n_ctx - length, n_ctx // 2) :]
@@ -332,7 +349,7 @@ def window_by_hand(model: Model, prompt: list[int], length: int) -> list[int]:
     for _ in range(length):
         if len(window) > n_ctx:
             window = window[-(n_ctx // 2) :]
-        token = int(np.asarray(model.logits(window))[-1].argmax())
+        token = int(next_logits(model, window, penalty).argmax())
         if token == model.tokenizer.end_of_text:
             break
         drawn.append(token)
@@ -340,16 +357,43 @@ def window_by_hand(model: Model, prompt: list[int], length: int) -> list[int]:
     return drawn
 
 
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
 @pytest.mark.parametrize(
     ("n_prompt", "length"),
     [(1, 256), (1, 255), (255, 1), (256, 1), (256, 2), (300, 40), (900, 100), (200, 350), (7, 600)],
 )
-def test_the_window_slides(model: Model, n_prompt: int, length: int) -> None:
+def test_the_window_slides(model: Model, n_prompt: int, length: int, penalty: float) -> None:
     prompt = [i * i * 31 % 340 for i in range(n_prompt)]
-    texts = [model.submit(prompt, length=length, sampling=Sampling(0), seed=0) for _ in range(2)]
-    expected = window_by_hand(model, prompt, length)
+    how = Sampling(0, repetition_penalty=penalty)
+    texts = [model.submit(prompt, length=length, sampling=how, seed=0) for _ in range(2)]
+    expected = window_by_hand(model, prompt, length, penalty)
     assert [list(text) for text in texts] == [expected] * 2
     assert len(expected) == length or texts[0].finish_reason == "stop"
+
+
+@given(
+    st.lists(st.integers(0, 340), min_size=1, max_size=250),
+    st.integers(1, 12),
+    st.floats(0.125, 10, width=32),
+)
+def test_repetition_is_penalised_as_in_transformers(
+    model: Model, prompt: list[int], length: int, penalty: float
+) -> None:
+    how = Sampling(0, repetition_penalty=penalty)
+    assert run(model, (prompt, length, how, 0)) == window_by_hand(model, prompt, length, penalty)
+
+
+def test_a_penalised_story_ends() -> None:
+    """Though its first token, end-of-text, is in the window too: penalised, it would end none of
+    these within a hundred tokens."""
+    model = Model.load(ROOT / "checkpoint" / "run1")
+    how = Sampling(0, repetition_penalty=1.3)
+    for path in sorted((ROOT / "data" / "sample").glob("*.txt"))[:3]:
+        story = model.tokenizer.encode(path.read_text().strip())
+        prompt = [model.tokenizer.end_of_text, *story]
+        text = model.submit(prompt, length=100, sampling=how, seed=0)
+        assert list(text) == window_by_hand(model, prompt, 100, 1.3)
+        assert text.finish_reason == "stop"
 
 
 def test_equal_beginnings_are_computed_once(tiny_checkpoint: Path) -> None:

@@ -86,7 +86,8 @@ def test_the_tokens_are_ours(exported: Path) -> None:
     assert theirs.model_max_length == 1024
 
 
-def test_transformers_goes_on_as_we_do(exported: Path) -> None:
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_transformers_goes_on_as_we_do(exported: Path, penalty: float) -> None:
     """32 tokens of its own greedy search, with the settings that the folder holds."""
     model = transformers.GPT2LMHeadModel.from_pretrained(exported)
     engine = Model.load(RUN1, weights="f32")
@@ -98,9 +99,11 @@ def test_transformers_goes_on_as_we_do(exported: Path) -> None:
         attention_mask=torch.ones(1, len(prompt)),
         max_new_tokens=32,
         do_sample=False,
+        repetition_penalty=penalty,
         pad_token_id=end,
     )
-    ours = list(engine.submit(prompt, length=32, sampling=Sampling(temperature=0), seed=0))
+    how = Sampling(temperature=0, repetition_penalty=penalty)
+    ours = list(engine.submit(prompt, length=32, sampling=how, seed=0))
     assert theirs[0, len(prompt) :].tolist() == ours
 
 

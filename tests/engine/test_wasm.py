@@ -66,7 +66,7 @@ class Host:
         session = self.call(
             "gpt2_session_new",
             *(model, tokens, len(prompt), length),
-            *(float(how.temperature), how.top_k, how.top_p),
+            *(float(how.temperature), how.top_k, how.top_p, how.repetition_penalty),
             *(seed - (1 << 32) if seed >> 31 else seed, stop),
         )
         self.call("free", tokens)
@@ -137,6 +137,7 @@ def test_the_same_tokens(
                 temperature=st.sampled_from([0.0, 1e-38, 1e-50, 0.5, 1.0, 3.0, 1e39]),
                 top_k=st.sampled_from([0, 1, 5, 341, 9999]),
                 top_p=st.sampled_from([0.0, 1e-50, 0.3, 0.9, 1.0]),
+                repetition_penalty=st.sampled_from([1.0, 1 + 1e-9, 1.3, 0.1, 10.0]),
             ),
             st.integers(0, 2**32 - 1),
         )
@@ -156,7 +157,7 @@ def test_long_prompts_and_the_sliding_window(
     model: Model, tiny_checkpoint: Path, host: Host, n_prompt: int, length: int
 ) -> None:
     prompt = [i * i * 31 % 340 for i in range(n_prompt)]
-    request = (prompt, length, Sampling(0.9, top_k=40), 11)
+    request = (prompt, length, Sampling(0.9, top_k=40, repetition_penalty=1.3), 11)
     handle, _ = host.open(packed(tiny_checkpoint))
     drawn = host.generate(handle, request, model.tokenizer.end_of_text)
     assert drawn == native(model, request)
@@ -182,6 +183,7 @@ def test_the_committed_checkpoint(committed: tuple[Model, bytes], host: Host) ->
             Sampling(0.7, top_k=40),
             Sampling(1.0, top_p=0.9),
             Sampling(1.1, top_k=100, top_p=0.8),
+            Sampling(0.7, top_k=40, repetition_penalty=1.2),
         ]
     ):
         request = (prompt, 60, how, seed)

@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     gpt2_model *model;
     if (gpt2_model_open(data, (int64_t)size, &model) == GPT2_OK) gpt2_model_close(model);
 
-    if (size < 10) return 0;
+    if (size < 11) return 0;
     gpt2_hparams hp = {.n_vocab = 1 + data[0] % 40,
                        .n_ctx = 1 + data[1] % 40,
                        .n_head = 1 + data[3] % 4,
@@ -85,6 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int32_t type = data[5] % 2;
     gpt2_sampling how = {.temperature = (float)data[6] / 64,
                          .top_p = (float)data[7] / 255,
+                         .repetition_penalty = (float)(1 + data[10]) / 32,
                          .top_k = data[8] % 50,
                          .seed = data[9]};
     int64_t packed_size = gpt2_packed_size(&hp, type);
