@@ -9,13 +9,16 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 
-from app import api, pages
+from app import api, completions, pages
 from app.checkpoints import CurrentModel
 from app.errors import handle_errors
+from app.gate import WordList
+from app.library import Library
 from app.parameters import refuse_lost_query
+from app.queue import Queue
 from app.schemas import bounded_request
 from app.service import Service, service
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 from app.visitor import stop_gracefully
 
 _PAGE_POLICY = (
@@ -37,12 +40,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 3600,  # addresses of assets change with their content
     )
-    app.extensions["service"] = Service(
-        settings,
-        CurrentModel(settings.checkpoint, threads=settings.threads, max_batch=settings.max_batch),
-        bounded_request(settings),
-    )
+    app.extensions["service"] = _service(settings)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(completions.blueprint)
     app.register_blueprint(pages.blueprint)
     app.template_filter()(pages.paragraphs)
     versions = {
@@ -55,6 +55,33 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.after_request(_add_headers)
     stop_gracefully()
     return app
+
+
+def _service(settings: Settings) -> Service:
+    library = Library(settings.database_url, keep=settings.keep_stories)
+    library.migrate()
+    return Service(
+        settings=settings,
+        current_model=CurrentModel(
+            settings.checkpoint,
+            threads=settings.threads,
+            max_batch=settings.max_batch,
+            corpus=settings.corpus,
+        ),
+        queue=Queue(
+            settings.max_batch, max_wait=settings.max_wait, max_waiting=settings.max_waiting
+        ),
+        words=_word_list(settings.blocked_words),
+        library=library,
+        request_schema=bounded_request(settings),
+    )
+
+
+def _word_list(path: Path | None) -> WordList:
+    try:
+        return WordList.read(path) if path else WordList()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"BLOCKED_WORDS: {error}") from None
 
 
 def _add_headers(response: Response) -> Response:

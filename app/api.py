@@ -1,23 +1,34 @@
-"""The API: stories as JSON, JSONP or server-sent events, and the state of the service."""
+"""The API: stories as JSON, JSONP or server-sent events, and stories that were stored."""
 
 import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
 
+from app.errors import explain
+from app.library import StoredStory
 from app.parameters import body_parameters, query_parameters, validate
-from app.schemas import Error, ErrorResponse, ParameterError, StoryRequest, StoryResponse
+from app.schemas import (
+    ErrorResponse,
+    Likes,
+    ParameterError,
+    Relative,
+    StoryRecord,
+    StoryRequest,
+    StoryResponse,
+)
 from app.service import service
-from app.stories import Stories
+from app.stories import Abandoned, Event, Reset, Stories, Text, Waiting
+from app.visitor import Visitor
 from engine import CheckpointError
 
 blueprint = Blueprint("api", __name__)
 
-# jQuery adds `_` to every JSONP request, against caches.
-_JSONP = {"callback", "_"}
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*", re.ASCII)
 
 _logger = logging.getLogger(__name__)
@@ -29,43 +40,73 @@ Present = Callable[[StoryResponse], str]
 @blueprint.get("/generate")
 def generate() -> Response:
     """A story for the query's parameters."""
-    return _answer_query(query_parameters(), _present)
+    return _answer_query(query_parameters(), StoryResponse.json_text)
 
 
 @blueprint.post("/generate")
 def generate_from_body() -> Response:
     """A story for the body's parameters."""
     values, typed = body_parameters()
-    return _answer(validate(service().request_schema, values, typed=typed), _present)
+    story = validate(service().request_schema, values, typed=typed)
+    return answer(story, StoryResponse.json_text)
+
+
+@blueprint.post("/")
+def generate_as_cloud_run() -> Response:
+    """gpt-2-cloud-run's contract, whose page sent numbers as strings."""
+    values, _ = body_parameters()
+    story = validate(service().request_schema, values)
+    return answer(story, StoryResponse.json_text)
+
+
+@blueprint.get("/stories/<id>")
+def read_story(id: str) -> Response:
+    """A stored story."""
+    story = stored_story(id)
+    if story is None:
+        raise NotFound("there is no such story")
+    return json_response(_record(story).model_dump_json())
+
+
+@blueprint.post("/stories/<id>/like")
+def like_story(id: str) -> Response:
+    """One more like, once for each client."""
+    likes = like(id)
+    if likes is None:
+        raise NotFound("there is no such story")
+    return json_response(Likes(likes=likes).model_dump_json())
 
 
 @blueprint.get("/healthz")
-def healthz() -> tuple[dict[str, Any], int]:
+def healthz() -> Response:
+    """Whether the process lives, and what it is doing."""
+    queue = service().queue
+    return _state({"status": "ok", "running": queue.running, "waiting": queue.waiting})
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
     """Whether stories can be written, and by which model."""
     current = service().current_model
     try:
-        model = current.get()
+        model = current.get().model
     except CheckpointError as error:
-        return {"status": "unavailable", "model": None, "error": str(error)}, 503
-    stats = model.stats()
-    return {
-        "status": "ok",
-        "model": model.identity,
-        "error": current.error,
-        "running": stats.running,
-        "waiting": stats.waiting,
-    }, 200
+        return _state({"status": "unavailable", "model": None, "error": str(error)}, 503)
+    return _state({"status": "ok", "model": model.identity, "error": current.error})
 
 
 def is_for_api(names: set[str]) -> bool:
-    """Whether a request for / with these parameters is one of a program, as the ancestor's were."""
-    return not names.isdisjoint({*StoryRequest.model_fields, "sample", "callback"})
+    """Whether a GET of / with these parameters is one of a program, as the ancestors' were."""
+    if not names.isdisjoint({*StoryRequest.model_fields, "sample", "callback"}):
+        return True
+    accepted = request.accept_mimetypes
+    return accepted.best_match(["text/html", "application/json"]) == "application/json"
 
 
-def answer_ancestor(values: dict[str, str]) -> Response:
+def answer_ancestor(values: dict[str, Any]) -> Response:
     """The ancestor's contract: `prefix`, or `sample` for an answer that calls its text so."""
     if "sample" not in values:
-        return _answer_query(values, _present)
+        return _answer_query(values, StoryResponse.json_text)
     if "prefix" in values:
         raise ParameterError("sample", "is another name of prefix: give one of them")
     values["prefix"] = values.pop("sample")
@@ -77,34 +118,20 @@ def answer_ancestor(values: dict[str, str]) -> Response:
         raise
 
 
-def error_response(status: int, message: str, field: str | None = None) -> Response:
-    """The answer to a request that failed."""
-    body = ErrorResponse(error=Error(field=field, message=message))
-    return _json(body.model_dump_json(), status)
-
-
-def _answer_query(values: dict[str, str], present: Present) -> Response:
-    callback = values.get("callback")
-    if callback is None:
-        return _answer(validate(service().request_schema, values), present)
-    if len(callback) > 64 or not _CALLBACK.fullmatch(callback):
-        raise ParameterError("callback", "must be a JavaScript name of at most 64 characters")
-    values = {name: value for name, value in values.items() if name not in _JSONP}
-    story = validate(service().request_schema, values)
-    if story.stream:
-        raise ParameterError("callback", "cannot be had together with stream")
-    # A script may end at </script>, and before 2019 at U+2028. The comment keeps an answer from
-    # being taken for another kind of file (CVE-2014-4671).
-    text = json.dumps(json.loads(present(_write(story)))).replace("<", "\\u003c")
-    return Response(f"/**/{callback}({text});", mimetype="application/javascript", headers=_FRESH)
-
-
-def _answer(story: StoryRequest, present: Present) -> Response:
+def answer(story: StoryRequest, present: Present) -> Response:
+    """A story, at once or as a stream. HEAD writes none."""
+    if request.method == "HEAD":
+        return json_response("")
+    stories = Stories(story, service(), Visitor.current())
     if not story.stream:
-        return _json(present(_write(story)))
-    stories = Stories(service().current_model.get(), story)
+        return json_response(present(stories.write()))
+    return stream_response(stories, _events(stories, present))
+
+
+def stream_response(stories: Stories, events: Iterator[str]) -> Response:
+    """Server-sent events of stories being written."""
     response = Response(
-        _events(stories, present),
+        events,
         mimetype="text/event-stream",
         headers={**_FRESH, "X-Accel-Buffering": "no"},  # nginx: pass each event on at once
     )
@@ -112,37 +139,106 @@ def _answer(story: StoryRequest, present: Present) -> Response:
     return response
 
 
-def _write(story: StoryRequest) -> StoryResponse:
-    return Stories(service().current_model.get(), story).write()
+def json_response(body: str, status: int = 200) -> Response:
+    """An answer that nobody keeps."""
+    return Response(body, status, mimetype="application/json", headers=_FRESH)
+
+
+def stored_story(id: str) -> StoredStory | None:
+    """The story of that id, if it is one."""
+    return service().library.get(id)
+
+
+def like(id: str) -> int | None:
+    """Counts the present client's like; the likes of the story, None if there is no such."""
+    client = f"{id} {request.remote_addr}"  # not the address itself: nobody needs to know it
+    return service().library.like(id, blake2b(client.encode(), digest_size=16).hexdigest())
+
+
+def is_served(story: StoredStory) -> bool:
+    """Whether the model that wrote the story is the one that writes now."""
+    try:
+        return service().current_model.get().model.identity == story.model
+    except CheckpointError:
+        return False
+
+
+def _record(story: StoredStory) -> StoryRecord:
+    relatives = [
+        Relative(
+            id=one.id,
+            url=f"/s/{one.id}",
+            parent=one.parent,
+            excerpt=one.excerpt,
+            likes=one.likes,
+            created=one.created,
+        )
+        for one in service().library.family(story.id)
+    ]
+    return StoryRecord(
+        **{name: getattr(story, name) for name in StoryRecord.model_fields if hasattr(story, name)},
+        url=f"/s/{story.id}",
+        is_served=is_served(story),
+        family=relatives,
+    )
+
+
+def _answer_query(values: dict[str, Any], present: Present) -> Response:
+    values.pop("_", None)  # what jQuery adds against caches
+    callback = values.pop("callback", None)
+    if callback is None:
+        return answer(validate(service().request_schema, values), present)
+    if len(callback) > 64 or not _CALLBACK.fullmatch(callback):
+        raise ParameterError("callback", "must be a JavaScript name of at most 64 characters")
+    story = validate(service().request_schema, values)
+    if story.stream:
+        raise ParameterError("callback", "cannot be had together with stream")
+    response = answer(story, present)
+    # A script may end at </script>, and before 2019 at U+2028. The comment keeps an answer from
+    # being taken for another kind of file (CVE-2014-4671).
+    if body := response.get_data(as_text=True):
+        text = json.dumps(json.loads(body)).replace("<", "\\u003c")
+        response.set_data(f"/**/{callback}({text});")
+    response.mimetype = "application/javascript"
+    return response
 
 
 def _events(stories: Stories, present: Present) -> Iterator[str]:
-    """Pieces of text as they come, then the whole answer as the event `done`."""
+    """The events of stories being written, then the whole answer as the event `done`."""
     try:
-        for index, text in stories.pieces():
-            yield _event("text", json.dumps({"index": index, "text": text}, ensure_ascii=False))
+        for event in stories.events():
+            yield _event(*_describe(event))
         yield _event("done", present(stories.response()))
-    except Exception:
-        _logger.exception("a stream broke off")
-        error = Error(message="the story could not be finished")
-        yield _event("error", ErrorResponse(error=error).model_dump_json())
+    except Abandoned:
+        return
+    except Exception as error:
+        status, words = explain(error)
+        if status == 500:
+            _logger.exception("a stream broke off")
+        yield _event("error", ErrorResponse(error=words).json_text())
+
+
+def _describe(event: Event) -> tuple[str, str]:
+    match event:
+        case Waiting(position, wait):
+            return "queued", json.dumps({"position": position, "wait": wait})
+        case Text(index, text):
+            return "text", json.dumps({"index": index, "text": text}, ensure_ascii=False)
+        case Reset(index, reason):
+            return "reset", json.dumps({"index": index, "reason": reason})
 
 
 def _event(name: str, data: str) -> str:
     return f"event: {name}\ndata: {data}\n\n"
 
 
-def _present(response: StoryResponse) -> str:
-    return response.model_dump_json(exclude_none=True)
-
-
 def _present_sample(response: StoryResponse) -> str:
-    values = response.model_dump(exclude_none=True)
+    values = json.loads(response.json_text())
     return json.dumps({"sample_text": values.pop("text"), **values}, ensure_ascii=False)
 
 
+def _state(values: Mapping[str, object], status: int = 200) -> Response:
+    return json_response(json.dumps(values), status)
+
+
 _FRESH: Mapping[str, str] = {"Cache-Control": "no-store"}
-
-
-def _json(body: str, status: int = 200) -> Response:
-    return Response(body, status, mimetype="application/json", headers=_FRESH)

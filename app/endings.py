@@ -7,6 +7,7 @@ the whole text will be.
 
 import codecs
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from engine import END_OF_TEXT
@@ -78,34 +79,33 @@ class TextStream:
     end says where a text ends that ran out of tokens: after its last sentence, after its last
     whole word, or where it was cut. Without a whole sentence it ends after a word, and without a
     whole word where it was cut: never empty for want of an end. A text that ended by itself, at
-    END_OF_TEXT or at truncate, is whole. Neither of these two is shown, nor are bytes that are no
+    END_OF_TEXT or at one of the stops, is whole. None of these is shown, nor are bytes that are no
     characters, control characters, and white space that begins a document.
     """
 
-    def __init__(self, prefix: str = "", end: End = "sentence", truncate: str = "") -> None:
+    def __init__(self, prefix: str = "", end: End = "sentence", stops: Sequence[str] = ()) -> None:
         self._text = prefix  # an end depends on what stands before it
         self._start = self._shown = len(prefix)
         self._end = end
-        self._truncate = truncate
+        self._stops = stops
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="ignore")
         self.stopped = False
-        """Whether END_OF_TEXT or truncate has come: nothing after it counts."""
+        """Whether END_OF_TEXT or a stop has come: nothing after it counts."""
 
     def feed(self, data: bytes) -> str:
         """Takes the next bytes, returns what may be shown now."""
         self._text += _CONTROL.sub("", self._decoder.decode(data))
         if self._start == 0 == self._shown:
             self._text = self._text.lstrip()
-        stops = [(self._text.find(END_OF_TEXT), END_OF_TEXT)]
-        if self._truncate:
-            stops.append((self._text.find(self._truncate, self._start), self._truncate))
-        found = [(at + len(stop), at) for at, stop in stops if at >= 0]
+        places = [(self._text.find(END_OF_TEXT), END_OF_TEXT)]
+        places += [(self._text.find(stop, self._start), stop) for stop in self._stops]
+        found = [(at + len(stop), at) for at, stop in places if at >= 0]
         if found:
             _, at = min(found)  # the first to be complete
             self._text = self._text[: max(at, self._start)]
             self.stopped = True
             return ""
-        held = max(_beginning(self._text, stop) for _, stop in stops)
+        held = max(_beginning(self._text, stop) for _, stop in places)
         safe = self._text[: max(self._shown, len(self._text) - held)]
         if self._end == "sentence":
             return self._show(sentence_end(safe, self._shown))

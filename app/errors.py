@@ -1,38 +1,58 @@
 """Every failure as an answer: JSON for programs, a page for people, a stack trace for nobody."""
 
+import math
+
 from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from app.api import error_response
-from app.schemas import ParameterError
+from app.queue import Overloaded
+from app.schemas import Error, ErrorResponse, ParameterError
 from app.service import service
+from app.stories import Abandoned, Stopping
 from engine import CheckpointError
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's name and number: for the log, nobody reads the answer
 
 
 def handle_errors(app: Flask) -> None:
     """Registers what the app does with errors."""
-    app.register_error_handler(ParameterError, _wrong_parameter)
-    app.register_error_handler(CheckpointError, _no_model)
-    app.register_error_handler(MemoryError, _no_memory)
+    for kind in (ParameterError, Overloaded, Stopping, CheckpointError, MemoryError):
+        app.register_error_handler(kind, _expected)
+    app.register_error_handler(Abandoned, lambda _: Response(status=_CLIENT_CLOSED_REQUEST))
     app.register_error_handler(HTTPException, _http_error)
 
 
-def _wrong_parameter(error: ParameterError) -> Response:
-    return error_response(400, error.message, error.field)
+def explain(error: Exception) -> tuple[int, Error]:
+    """Status and words for a failure that is part of the service's life; a bare 500 for others."""
+    match error:
+        case ParameterError():
+            return 400, Error(field=error.field, message=error.message)
+        case Overloaded():
+            return 429, _later("too many stories are being written", error.retry_after)
+        case Stopping():
+            return 503, _later("the service is about to restart", 5)
+        case CheckpointError():
+            return 503, _later("no model can be served at present", 60)
+        case MemoryError():
+            return 503, _later("there is no memory for another story at present", 10)
+    return 500, Error(message="the story could not be finished")
 
 
-def _no_model(_: CheckpointError) -> Response:
-    return _later("no model can be served at present", seconds=60)
-
-
-def _no_memory(_: MemoryError) -> Response:
-    return _later("there is no memory for another story at present", seconds=10)
-
-
-def _later(message: str, seconds: int) -> Response:
-    response = error_response(503, message)
-    response.headers["Retry-After"] = str(seconds)
+def error_response(status: int, error: Error) -> Response:
+    """The answer to a request that failed."""
+    response = Response(ErrorResponse(error=error).json_text(), status, mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _later(message: str, seconds: float) -> Error:
+    return Error(message=message, retry_after=math.ceil(seconds))
+
+
+def _expected(error: Exception) -> Response:
+    return error_response(*explain(error))
 
 
 def _http_error(error: HTTPException) -> Response:
@@ -42,7 +62,7 @@ def _http_error(error: HTTPException) -> Response:
         page = render_template("error.html", settings=service().settings, name=error.name)
         response = make_response(page, status)
     else:
-        response = error_response(status, error.description or error.name)
+        response = error_response(status, Error(message=error.description or error.name))
     for name, value in error.get_headers(request.environ):
         if name == "Allow":
             response.headers[name] = value

@@ -12,6 +12,7 @@ from app.parameters import query_parameters, validate
 from app.schemas import ParameterError
 from app.service import service
 from app.stories import Stories
+from app.visitor import Visitor
 from engine import CheckpointError
 
 blueprint = Blueprint("pages", __name__)
@@ -52,7 +53,7 @@ def story() -> Response:
         values["prefix"] = prefix = query.get("prefix", "").strip()
         wanted = validate(service().request_schema, {**values, "include_prefix": "false"})
         started = time.perf_counter()
-        written = Stories(service().current_model.get(), wanted).write()
+        written = Stories(wanted, service(), Visitor.current()).write()
         seconds = time.perf_counter() - started
     except ParameterError as error:
         return _page(prefix, error=_sentence(error), status=400)

@@ -3,16 +3,19 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from flask import request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import LengthRequired, RequestURITooLarge, UnsupportedMediaType
 
-from app.schemas import ParameterError, StoryRequest
+from app.schemas import ParameterError
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 _MAX_FIELDS = 50
+_LISTS = {"stop"}  # may be given several times
 _SUBJECT = re.compile(r"^(Value error,|Input|String) ")
 
 
@@ -23,8 +26,9 @@ def refuse_lost_query() -> None:
         raise RequestURITooLarge
 
 
-def query_parameters() -> dict[str, str]:
-    """Names and values of the query string, which Flask would read leniently.
+def query_parameters() -> dict[str, Any]:
+    """Names and values of the query string, which Flask would read leniently: strings, or a list of
+    them where a parameter may be given several times.
 
     Raises ParameterError.
     """
@@ -48,17 +52,13 @@ def body_parameters() -> tuple[dict[str, Any], bool]:
     raise UnsupportedMediaType("send application/json or application/x-www-form-urlencoded")
 
 
-def validate(
-    schema: type[StoryRequest], values: Mapping[str, Any], *, typed: bool = False
-) -> StoryRequest:
-    """The request that the values make: strings, or typed as in JSON.
+def validate(schema: type[Schema], values: Mapping[str, Any], *, typed: bool = False) -> Schema:
+    """The request that the values make: typed as in JSON, or strings as in a query.
 
     Raises ParameterError naming the first wrong one.
     """
     try:
-        if typed:
-            return schema.model_validate(values, strict=True)
-        return schema.model_validate_strings(values)
+        return schema.model_validate(values, strict=typed)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = str(first["loc"][0])
@@ -72,15 +72,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in values:
             raise ParameterError(name, "is given more than once")
-        try:
-            f"{name}{value}".encode()
-        except UnicodeEncodeError:  # of surrogates: escaped ones in JSON, or _form's bad bytes
-            raise ParameterError(name, "is not valid Unicode") from None
-        values[name] = value
+        values[name] = _unicode(name, value)
     return values
 
 
-def _form(encoded: bytes) -> dict[str, str]:
+def _unicode(name: str, value: Any) -> Any:
+    try:
+        json.dumps([name, value], ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # of surrogates: escaped ones in JSON, or _form's bad bytes
+        raise ParameterError(name, "is not valid Unicode") from None
+    return value
+
+
+def _form(encoded: bytes) -> dict[str, Any]:
     lenient = "surrogateescape"  # bytes that are not UTF-8 become surrogates
     try:
         pairs = parse_qsl(
@@ -91,7 +95,9 @@ def _form(encoded: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise ParameterError(None, f"more than {_MAX_FIELDS} parameters") from None
-    return _unique(pairs)
+    lists = {name: [value for key, value in pairs if key == name] for name in _LISTS}
+    single = _unique([pair for pair in pairs if pair[0] not in _LISTS])
+    return single | {name: _unicode(name, values) for name, values in lists.items() if values}
 
 
 def _json(body: bytes) -> dict[str, Any]:

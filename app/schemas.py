@@ -1,32 +1,35 @@
 """What a request may say and what an answer says: one definition for every way of asking."""
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from app.endings import End
 from app.settings import Settings
 from engine import END_OF_TEXT
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "deadline", "filtered"]
 
 
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    return text
+
+
+Plain = Annotated[str, AfterValidator(_no_nul)]
 Prefix = Annotated[
-    str,
+    Plain,
     Field(
         description="how the story begins; the model sees the end of one that leaves no room for"
         " the story in its context window"
     ),
 ]
-Length = Annotated[
-    int,
-    Field(
-        ge=1,
-        description="new tokens at most, the prefix not counted",
-    ),
-]
+Length = Annotated[int, Field(ge=1, description="new tokens at most, the prefix not counted")]
 Samples = Annotated[int, Field(ge=1, description="sample i has the seed (seed + i) mod 2^32")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+StoryId = Annotated[str, Field(pattern="^[0-9a-z]{12}$")]
 
 
 class ParameterError(ValueError):
@@ -48,25 +51,42 @@ class StoryRequest(BaseModel):
     temperature: float = Field(0.7, ge=0, le=10, description="0: always the likeliest token")
     top_k: int = Field(40, ge=0, le=100_000, description="0: off")
     top_p: float = Field(0.0, ge=0, le=1, description="0: off")
-    truncate: str = Field("", max_length=100, description="the continuation ends before this")
+    repetition_penalty: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="above 1: tokens that the model sees already become less likely; 1: off",
+    )
+    stop: list[Annotated[Plain, Field(min_length=1, max_length=100)]] = Field(
+        default_factory=list,
+        max_length=8,
+        description="the continuation ends before any of these; may be given several times",
+    )
+    truncate: Plain = Field("", max_length=100, description="gpt-2-simple's name of one stop")
     include_prefix: bool = True
     nsamples: Samples = 1
     seed: Seed | None = Field(None, description="random if absent")
     end: End = Field("sentence", description="where a text ends that ran out of tokens")
     stream: bool = Field(False, description="server-sent events")
+    resample: int | None = Field(
+        None,
+        ge=0,
+        le=5,
+        description="how often a text that is empty, loops, is copied from the corpus or has a"
+        " word of the owner's list is drawn anew with another seed; 3 if absent, but 0 where a"
+        " seed is given, so that the seed replays its text",
+    )
+    parent: StoryId | None = Field(
+        None, description="id of the story that this one continues, or is another version of"
+    )
 
-    @field_validator("prefix", "truncate", mode="before")
+    @field_validator("prefix", "truncate", "stop", mode="before")
     @classmethod
     def _line_ends(cls, text: object) -> object:
         """As in the corpus, before anything is counted; forms send CRLF."""
+        if isinstance(text, list):
+            return [cls._line_ends(item) for item in text]
         return text.replace("\r\n", "\n") if isinstance(text, str) else text
-
-    @field_validator("prefix", "truncate")
-    @classmethod
-    def _no_nul(cls, text: str) -> str:
-        if "\0" in text:
-            raise ValueError("must not contain NUL")
-        return text
 
     @field_validator("prefix")
     @classmethod
@@ -75,27 +95,61 @@ class StoryRequest(BaseModel):
             raise ValueError(f"must not contain {END_OF_TEXT}")
         return prefix
 
+    @property
+    def stops(self) -> list[str]:
+        """All strings that end the text."""
+        return [*self.stop, self.truncate] if self.truncate else self.stop
+
+    @property
+    def draws(self) -> int:
+        """How often a sample may be drawn, the first time counted."""
+        if self.temperature == 0:
+            return 1  # it would be the same text
+        if self.resample is None:
+            return 4 if self.seed is None else 1
+        return 1 + self.resample
+
 
 def bounded_request(settings: Settings) -> type[StoryRequest]:
     """StoryRequest with the bounds that this server's settings give."""
+    most = min(settings.max_samples, settings.max_batch)
 
     class BoundedRequest(StoryRequest):
         prefix: Annotated[Prefix, Field(max_length=settings.max_prefix)] = ""
         length: Annotated[Length, Field(le=settings.max_length)] = min(400, settings.max_length)
-        nsamples: Annotated[Samples, Field(le=settings.max_samples)] = 1
+        nsamples: Annotated[Samples, Field(le=most)] = 1
 
+    BoundedRequest.__name__ = BoundedRequest.__qualname__ = StoryRequest.__name__
+    BoundedRequest.__doc__ = StoryRequest.__doc__
     return BoundedRequest
 
 
+class Copied(BaseModel):
+    """A run of 12 words or more that stands so in the corpus, whatever its case and punctuation."""
+
+    text: str
+    words: int
+    source: str = Field(description="title of the document, or how it begins")
+
+
 class Sample(BaseModel):
-    """One text. seed alone replays it, with the same model, prefix and parameters."""
+    """One text. Its seed replays it, with the same model, prefix and parameters."""
 
     text: str
     seed: int
     tokens: int = Field(description="tokens that the model wrote")
     finish_reason: FinishReason = Field(
-        description="stop: the text ended by itself or at truncate; length: it ran out of tokens"
+        description="stop: the text ended by itself or at a stop; length: it ran out of tokens;"
+        " deadline: it ran out of time; filtered: it ends before a word of the owner's list, or"
+        " before it began to loop"
     )
+    id: StoryId | None = Field(default=None, description="null where it could not be stored")
+    url: str | None = Field(default=None, description="address of its page")
+    copied: list[Copied] | None = Field(
+        default=None,
+        description="what is copied from the corpus; null where there is no index of it",
+    )
+    attempts: int = Field(default=1, description="how often it was drawn")
 
 
 class StoryResponse(Sample):
@@ -103,7 +157,51 @@ class StoryResponse(Sample):
 
     prefix: str
     model: str = Field(description="identity of the model that wrote it")
-    samples: list[Sample] | None = None
+    samples: list[Sample] | None = Field(
+        default=None, description="left out where there is one alone"
+    )
+
+    def json_text(self) -> str:
+        """The answer as it is sent."""
+        return self.model_dump_json(exclude=None if self.samples else {"samples"})
+
+
+class Relative(BaseModel):
+    """A story of the same tree of continuations and other versions."""
+
+    id: StoryId
+    url: str
+    parent: str | None
+    excerpt: str
+    likes: int
+    created: datetime
+
+
+class StoryRecord(BaseModel):
+    """A stored story, and what it takes to write it again: model, prefix, parameters, seed."""
+
+    id: StoryId
+    url: str
+    created: datetime
+    prefix: str
+    text: str = Field(description="what follows the prefix")
+    model: str
+    is_served: bool = Field(description="whether that model is the one that writes now")
+    parameters: dict[str, Any]
+    seed: int
+    tokens: int
+    finish_reason: FinishReason
+    attempts: int
+    copied: list[Copied] | None
+    parent: str | None
+    likes: int
+    family: list[Relative] = Field(description="parents first")
+
+
+class Likes(BaseModel):
+    """How often a story is liked now."""
+
+    likes: int
 
 
 class Error(BaseModel):
@@ -111,9 +209,17 @@ class Error(BaseModel):
 
     field: str | None = None
     message: str
+    retry_after: int | None = Field(
+        default=None, description="seconds, as in Retry-After; else left out"
+    )
 
 
 class ErrorResponse(BaseModel):
     """The body of every error."""
 
     error: Error
+
+    def json_text(self) -> str:
+        """The error as it is sent."""
+        left_out = {"retry_after"} if self.error.retry_after is None else set()
+        return self.model_dump_json(exclude={"error": left_out})

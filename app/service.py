@@ -6,16 +6,22 @@ from typing import cast
 from flask import current_app
 
 from app.checkpoints import CurrentModel
+from app.gate import WordList
+from app.library import Library
+from app.queue import Queue
 from app.schemas import StoryRequest
 from app.settings import Settings
 
 
 @dataclass(frozen=True)
 class Service:
-    """One app's settings, model and request schema."""
+    """One app's settings, model, queue and stored stories, and what a request to it may say."""
 
     settings: Settings
     current_model: CurrentModel
+    queue: Queue
+    words: WordList
+    library: Library
     request_schema: type[StoryRequest]
 
 

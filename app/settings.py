@@ -25,6 +25,10 @@ def _lines(value: Any) -> Any:
     return value
 
 
+# An empty string in the environment is no file.
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+
+
 class SettingsError(ValueError):
     """A setting has a value that it cannot have."""
 
@@ -45,9 +49,29 @@ class Settings(BaseModel):
         64, le=4096, description="stories written at once; more wait their turn"
     )
 
+    # The queue in front of the engine
+    max_wait: float = Field(
+        10, gt=0, le=600, description="seconds until a story begins; who cannot begin is refused"
+    )
+    max_waiting: PositiveInt = Field(64, le=4096, description="requests in the queue")
+    deadline: float = Field(60, gt=0, le=3600, description="seconds a request may take in all")
+
+    # The output gate
+    corpus: OptionalPath = Field(
+        Path("data/train.txt"),
+        description="what stories must not copy, for a checkpoint without corpus.copies",
+    )
+    blocked_words: OptionalPath = Field(
+        None, description="a file of words that no story may contain, one a line"
+    )
+
+    # Stored stories
+    database_url: str = "sqlite:///data/stories.db"
+    keep_stories: PositiveInt = 100_000
+
     # Limits of one request
     max_length: PositiveInt = Field(1023, description="tokens")
-    max_prefix: PositiveInt = Field(4000, description="characters")
+    max_prefix: PositiveInt = Field(16_000, description="characters")
     max_samples: PositiveInt = 16
     max_body: PositiveInt = Field(64 * 1024, description="bytes")
 

@@ -37,6 +37,13 @@ def busy_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("busy") / "run1", hparams, "--seed", "2")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def stored_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test writes into the stories of the checkout that it runs in."""
+    os.environ["DATABASE_URL"] = f"sqlite:///{tmp_path_factory.mktemp('stories')}/stories.db"
+    os.environ["CORPUS"] = ""
+
+
 @pytest.fixture(scope="session")
 def service_app(tiny_checkpoint: Path) -> Flask:
     return create_app({"CHECKPOINT": str(tiny_checkpoint), "THREADS": 1, "MAX_PREFIX": 600})

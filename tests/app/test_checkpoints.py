@@ -36,9 +36,9 @@ def test_a_new_checkpoint_serves_the_request_that_finds_it(
     folder: Path, other_checkpoint: Path
 ) -> None:
     models = current(folder)
-    old = models.get()
+    old = models.get().model
     replace(folder, other_checkpoint)
-    new = models.get()
+    new = models.get().model
     assert new.identity == Model.load(other_checkpoint).identity != old.identity
     assert list(old.submit([1], length=3, seed=1)) is not None  # still usable
 
@@ -61,7 +61,7 @@ def test_a_broken_checkpoint_never_replaces_a_good_one(
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 1
 
     (folder / name).write_bytes(content)
-    assert models.get().identity == good.identity
+    assert models.get().model.identity == good.model.identity
     assert models.error is None
 
 
@@ -77,7 +77,7 @@ def test_a_gguf_file_is_served_and_replaced(
     assert models.get() is old
     assert models.error and "cut short" in models.error
     write_gguf(Checkpoint(other_checkpoint), path, "q8_0")
-    assert models.get().identity != old.identity
+    assert models.get().model.identity != old.model.identity
     assert models.error is None
 
 
@@ -86,7 +86,7 @@ def test_without_any_good_checkpoint_the_reason_is_told(tmp_path: Path, folder: 
     with pytest.raises(CheckpointError, match="later"):
         models.get()
     folder.rename(tmp_path / "later")
-    assert models.get().identity
+    assert models.get().model.identity
     assert models.error is None
 
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ PREFIXES = TEXTS.filter(lambda text: END_OF_TEXT not in text)
 ENDS = st.sampled_from(["sentence", "word", "token"])
 
 
-def stream(data: list[bytes], *, cut: bool = True, **options: str) -> list[str]:
+def stream(data: list[bytes], *, cut: bool = True, **options: Any) -> list[str]:
     text = TextStream(**options)
     pieces = []
     for piece in data:
@@ -85,7 +86,11 @@ def test_word_end(text: str, expected: str) -> None:
 
 
 OPTIONS = st.fixed_dictionaries(
-    {"prefix": PREFIXES, "end": ENDS, "truncate": st.sampled_from(["", "STOP", "\n", ". "])}
+    {
+        "prefix": PREFIXES,
+        "end": ENDS,
+        "stops": st.lists(st.sampled_from(["STOP", "\n", ". ", "OPEN", "TOP"]), max_size=2),
+    }
 )
 
 
@@ -145,8 +150,8 @@ def test_a_text_that_ended_by_itself_is_whole() -> None:
     assert "".join(stream([b" walks\n", END_OF_TEXT.encode(), b"More."], prefix="W")) == " walks"
 
 
-def test_truncate_counts_in_the_continuation_alone() -> None:
-    pieces = stream([b" one.\n two. STOP three"], prefix="STOP", truncate="STOP")
+def test_a_stop_counts_in_the_continuation_alone() -> None:
+    pieces = stream([b" one.\n two. STOP three"], prefix="STOP", stops=["STOP"])
     assert "".join(pieces) == " one.\n two."
 
 

@@ -38,12 +38,16 @@ def test_defaults_within_the_bounds() -> None:
         "temperature": 0.7,
         "top_k": 40,
         "top_p": 0.0,
+        "repetition_penalty": 1.0,
+        "stop": [],
         "truncate": "",
         "include_prefix": True,
         "nsamples": 1,
         "seed": None,
         "end": "sentence",
         "stream": False,
+        "resample": None,
+        "parent": None,
     }
 
 
@@ -61,6 +65,10 @@ def test_defaults_within_the_bounds() -> None:
         *(("end", v) for v in ("chapter", "Sentence", "")),
         *(("prefix", v) for v in ("a" * 21, "a\0b", "x<|endoftext|>")),
         *(("truncate", v) for v in ("a\0", "a" * 101)),
+        *(("stop", v) for v in ("a\0", "a" * 101, "")),
+        *(("repetition_penalty", v) for v in ("0", "nan", "11", "-1")),
+        *(("resample", v) for v in ("-1", "6", "x")),
+        *(("parent", v) for v in ("", "ABCDEFGHIJKL", "0123456789abc", "../../../etc/")),
         *(("lenght", v) for v in ("5",)),
     ],
 )
@@ -94,6 +102,9 @@ def test_wrong_values_are_named_in_every_way_of_asking(name: str, value: str) ->
         (b'{"prefix": "a", "prefix": "b"}', "prefix"),
         (b'{"\\ud800": 1}', "?"),
         (b'{"stream": 1}', "stream"),
+        (b'{"stop": "a"}', "stop"),
+        (b'{"stop": ["\\ud800"]}', "stop"),
+        (b'{"stop": ["a", "b", "c", "d", "e", "f", "g", "h", "i"]}', "stop"),
         (b"{", None),
         (b"", None),
         (b"[]", None),
@@ -115,6 +126,7 @@ def test_wrong_json(body: bytes, field: str | None) -> None:
         (b"prefix=%ff", "prefix"),
         (b"prefix=caf\xe9", "prefix"),
         (b"prefix=%ed%a0%80", "prefix"),
+        (b"stop=a&stop=%ff", "stop"),
         (b"%ff=1", "?"),
         (b"seed=1&seed=2", "seed"),
         (b"&".join(b"a%d=1" % i for i in range(60)), None),
@@ -137,7 +149,22 @@ def test_right_values() -> None:
         assert (request.stream, request.seed) == (True, 0)
 
 
+def test_stop_may_be_given_several_times() -> None:
+    assert from_query("stop=a&stop=b&truncate=c").stops == ["a", "b", "c"]
+    assert from_body(b'{"stop": ["a", "b"]}').stops == ["a", "b"]
+    assert from_query("stop=a").stops == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "draws"),
+    [("", 4), ("seed=1", 1), ("seed=1&resample=2", 3), ("resample=0", 1), ("temperature=0", 1)],
+)
+def test_a_seed_is_for_one_draw_unless_more_are_asked_for(query: str, draws: int) -> None:
+    assert from_query(query).draws == draws
+
+
 def test_line_ends_are_those_of_the_corpus() -> None:
+    assert from_query("prefix=a%0D%0Ab&stop=%0D%0A").stops == ["\n"]
     assert from_query("prefix=a%0D%0Ab").prefix == "a\nb"
 
 
@@ -166,8 +193,9 @@ def test_any_json_is_valid_or_named(values: dict[str, Any]) -> None:
         assert error.field is None or error.field.encode() is not None
     else:
         for name, value in values.items():
-            plain = value.replace("\r\n", "\n") if isinstance(value, str) else value
-            assert getattr(request, name) == plain
+            plain = [v.replace("\r\n", "\n") if isinstance(v, str) else v for v in [value]]
+            if name != "stop":
+                assert [getattr(request, name)] == plain
 
 
 @given(st.binary(max_size=60))
