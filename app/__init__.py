@@ -13,13 +13,15 @@ from app import api, completions, pages
 from app.checkpoints import CurrentModel
 from app.errors import handle_errors
 from app.gate import WordList
-from app.library import Library
+from app.library import Library, LibraryError
 from app.parameters import refuse_lost_query
 from app.queue import Queue
 from app.schemas import bounded_request
 from app.service import Service, service
 from app.settings import Settings, SettingsError
 from app.visitor import stop_gracefully
+
+_logger = logging.getLogger(__name__)
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -59,7 +61,10 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
 
 def _service(settings: Settings) -> Service:
     library = Library(settings.database_url, keep=settings.keep_stories)
-    library.migrate()
+    try:
+        library.migrate()
+    except LibraryError as error:
+        _logger.error("%s: stories are not stored until it is there", error)
     return Service(
         settings=settings,
         current_model=CurrentModel(
