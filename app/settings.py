@@ -75,6 +75,12 @@ class Settings(BaseModel):
     max_samples: PositiveInt = 16
     max_body: PositiveInt = Field(64 * 1024, description="bytes")
 
+    # Stored stories
+    database_url: str = Field(
+        "sqlite:///data/stories.db", repr=False, description="sqlite:///PATH or postgresql://..."
+    )
+    keep_stories: PositiveInt = Field(100_000, description="beyond it, old ones make room")
+
     # What other sites' pages may do; empty forbids it
     cors_origin: str = Field("*", description="origin that may read GET answers")
 

@@ -1,4 +1,4 @@
-"""Real parts for the service's tests: checkpoints, uWSGI, nginx and a browser."""
+"""Real parts for the service's tests: checkpoints, uWSGI, nginx, PostgreSQL and a browser."""
 
 import os
 import shutil
@@ -6,18 +6,23 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import make_url
 
 from app import create_app
+from app.database import open_engine
 from tests.conftest import make_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +167,56 @@ def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     yield start
     for process in running:
         stop(process)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL on a Unix socket, as its superuser."""
+    path = ":".join([os.environ["PATH"], *map(str, Path("/usr/lib/postgresql").glob("*/bin"))])
+    initdb, server = shutil.which("initdb", path=path), shutil.which("postgres", path=path)
+    if not initdb or not server:
+        pytest.skip("needs postgresql")
+    # It refuses to run as root.
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+    with tempfile.TemporaryDirectory() as created:
+        folder = Path(created)  # not pytest's: other users may not go there
+        if user:
+            shutil.chown(folder, "postgres", "postgres")
+        log = folder / "log"
+        command = [initdb, "--pgdata=data", "--username=stories", "--auth=trust", "--no-sync"]
+        command += ["--encoding=UTF8", "--locale=C"]
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **user)
+        process = subprocess.Popen(
+            [server, "-D", "data", "-k", folder, "-c", "listen_addresses=", "-F"],
+            cwd=folder,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+            **user,
+        )
+        try:
+            with explained_by(log):
+                wait_until(lambda: b"ready to accept connections" in log.read_bytes(), process)
+            yield f"postgresql://stories@/postgres?unix_sock={folder}/.s.PGSQL.5432"
+        finally:
+            stop(process)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/data/stories.db"
+        return
+    server = request.getfixturevalue("postgresql")
+    name = f"test_{uuid4().hex}"
+    engine = open_engine(server).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
 
 
 def free_port() -> int:

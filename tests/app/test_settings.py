@@ -13,6 +13,13 @@ def test_defaults() -> None:
     assert settings.checkpoint == Path("checkpoint/run1")
     assert settings.threads is None
     assert settings.examples
+    assert settings.database_url == "sqlite:///data/stories.db"
+    assert settings.keep_stories == 100_000
+
+
+def test_a_password_is_not_shown() -> None:
+    settings = Settings.read({"DATABASE_URL": "postgresql://me:hunter2@localhost/stories"})
+    assert "hunter2" not in repr(settings)
 
 
 def test_the_environment_has_strings_and_many_other_names() -> None:
