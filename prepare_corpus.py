@@ -139,11 +139,7 @@ def main() -> int:
     try:
         index(arguments.out, report)
     except KeyboardInterrupt:
-        print(
-            f"\nInterrupted. {arguments.out} and {arguments.valid} are whole; the copy index is "
-            "not written.",
-            file=sys.stderr,
-        )
+        print("\nInterrupted. All is written but the copy index.", file=sys.stderr)
         return 130
     except OSError as error:
         print(f"error: the copy index: {error}", file=sys.stderr)

@@ -10,15 +10,14 @@ one word, "half-baked" are two. Case and Unicode's normal forms make no differen
 caseless matching: The Unicode Standard, section 3.13, D145). Where a script writes no blanks, a
 phrase is one word.
 
-The index needs no ``train.txt`` to answer: it has a hash of every run. That a run of words which
-the corpus does not have is found there has a probability of at most 2**-29. The file, in the
-machine's byte order (the version tells another one):
+The index needs no ``train.txt`` to answer: it has a hash of every run. A run that the corpus does
+not have is found all the same with a probability of 2**-29, whatever the corpus's size. The file,
+in the machine's byte order (another one shows in the version):
 
     header      see _HEADER
-    runs        uint64 each, in the order of their hashes, which they have 32 bits of, from bit
-                ``bits`` on; the lower half is the document's number
-    directory   2**bits + 1 uint32: how many runs there are before those whose hashes begin with
-                these bits
+    runs        uint64 each, in the order of their hashes: the upper half is the 32 bits of the hash
+                that follow its first ``bits``, the lower half the document's number
+    directory   2**bits + 1 uint32: where the runs begin whose hashes have these first bits
     name ends   uint32 each: where in the names a document's ends
     names       UTF-8
 """
