@@ -4,6 +4,7 @@ It must not be empty, not loop, hold no word of the owner's list, and not be cop
 A story passes through it as it is written, piece by piece.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from corpus.copies import Copy, CopyIndex
+from corpus.documents import CorpusError
+
+_logger = logging.getLogger(__name__)
 
 Refusal = Literal["empty", "loop", "word", "copied"]
 
@@ -133,10 +137,7 @@ class Check:
         safe: int | None = len(self._held)
         if self._words:
             safe = self._words.safe_length(self._held, whole=whole)
-        if self._scanner:
-            self._scanner.feed(text)
-            if whole:
-                self._scanner.finish()
+        self._scan(text, whole=whole)
         if safe is None:
             self.refusal = "word"
         elif self._loop.feed(text):
@@ -147,3 +148,14 @@ class Check:
             return ""
         shown, self._held = self._held[:safe], self._held[safe:]
         return shown
+
+    def _scan(self, text: str, *, whole: bool) -> None:
+        if not self._scanner:
+            return
+        try:
+            self._scanner.feed(text)
+            if whole:
+                self._scanner.finish()
+        except CorpusError as error:
+            _logger.error("nobody looks for copies: %s", error)
+            self._scanner = None

@@ -100,6 +100,8 @@ CORPUS = (
     "The keeper of the lamp walked slowly down to the harbour, because the fog had come in early."
 )
 
+COPIED = CORPUS[:69]
+
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> CopyIndex:
@@ -111,7 +113,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> CopyIndex:
 
 @pytest.mark.parametrize("cut", [1, 7, 1000])
 def test_copies_are_refused_or_told(copies: CopyIndex, cut: int) -> None:
-    text = "Wren saw it: " + CORPUS[:70].lower() + " and laughed."
+    text = "Wren saw it: " + COPIED.lower() + " and laughed."
     pieces = [text[i : i + cut] for i in range(0, len(text), cut)]
     shown, check = pass_through(pieces, copies=copies)
     assert check.refusal == "copied"
@@ -120,8 +122,8 @@ def test_copies_are_refused_or_told(copies: CopyIndex, cut: int) -> None:
     assert "".join(shown) == text
     assert check.copied
     (run,) = check.copied
-    assert text[run.start : run.end] == CORPUS[:70].lower()
-    assert run.words == len(CORPUS[:70].split())
+    assert text[run.start : run.end] == COPIED.lower()
+    assert run.words == len(COPIED.split())
 
 
 def test_eleven_words_are_nobodys(copies: CopyIndex) -> None:
