@@ -22,7 +22,6 @@ from sqlalchemy import (
     Subquery,
     Text,
     TypeDecorator,
-    and_,
     case,
     delete,
     func,
@@ -61,6 +60,7 @@ class StoredStory:
     """Identity of the model."""
     prefix: str
     text: str
+    """What follows the prefix."""
     seed: int
     tokens: int
     finish_reason: str
@@ -83,7 +83,7 @@ class Relative:
     parent: str | None
     """None: the root."""
     excerpt: str
-    """The first words that it adds to its parent; the root's first words."""
+    """The first words after its prefix; the root's are its prefix's."""
     likes: int
     created: datetime
 
@@ -245,18 +245,12 @@ class Library:
             if not lineage:
                 return []
             near = _near_root(lineage)
-            begins_with_prefix = (
-                func.substr(_Story.text, 1, func.length(_Story.prefix)) == _Story.prefix
-            )
-            first = case(
-                (and_(near.c.depth > 0, begins_with_prefix), func.length(_Story.prefix) + 1),
-                else_=1,
-            )
+            told = case((near.c.depth > 0, _Story.text), else_=_Story.prefix + _Story.text)
             found = connection.execute(
                 select(
                     _Story.id,
                     case((near.c.depth > 0, _Story.parent)).label("parent"),
-                    func.substr(_Story.text, first, 2 * _EXCERPT).label("excerpt"),
+                    func.substr(told, 1, 2 * _EXCERPT).label("excerpt"),
                     _Story.likes,
                     _Story.created,
                 )

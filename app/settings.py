@@ -66,20 +66,16 @@ class Settings(BaseModel):
     )
 
     # Stored stories
-    database_url: str = "sqlite:///data/stories.db"
-    keep_stories: PositiveInt = 100_000
+    database_url: str = Field(
+        "sqlite:///data/stories.db", repr=False, description="sqlite:///PATH or postgresql://..."
+    )
+    keep_stories: PositiveInt = Field(100_000, description="beyond it, old ones make room")
 
     # Limits of one request
     max_length: PositiveInt = Field(1023, description="tokens")
     max_prefix: PositiveInt = Field(16_000, description="characters")
     max_samples: PositiveInt = 16
     max_body: PositiveInt = Field(64 * 1024, description="bytes")
-
-    # Stored stories
-    database_url: str = Field(
-        "sqlite:///data/stories.db", repr=False, description="sqlite:///PATH or postgresql://..."
-    )
-    keep_stories: PositiveInt = Field(100_000, description="beyond it, old ones make room")
 
     # What other sites' pages may do; empty forbids it
     cors_origin: str = Field("*", description="origin that may read GET answers")

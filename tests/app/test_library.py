@@ -36,7 +36,7 @@ def story(number: int, **fields: Any) -> StoredStory:
         "created": NOON + timedelta(seconds=number),
         "model": "73dd385452b4ec9a",
         "prefix": "Wren",
-        "text": f"Wren counts to {number}.",
+        "text": f" counts to {number}.",
         "seed": 2**32 - 1,
         "tokens": 7,
         "finish_reason": "stop",
@@ -308,18 +308,21 @@ def test_a_family_is_told_from_its_root(library: Library) -> None:
 
 
 def test_an_excerpt_is_what_a_story_adds(library: Library) -> None:
-    root = story(1, prefix="Wren", text="Wren\n  wakes up.")
+    texts = {
+        1: "\n  wakes up.",
+        2: " It rains.",
+        3: "",
+        4: " word" * 50,
+        5: "é" * 500,
+    }
     library.save(
         [
-            root,
-            story(2, parent=root.id, prefix=root.text, text=f"{root.text} It rains."),
-            story(3, parent=root.id, prefix=root.text, text="Without its prefix."),
-            story(4, parent=root.id, prefix="", text="word " * 50),
-            story(5, parent=root.id, prefix="", text="é" * 500),
+            story(number, prefix="Wren", text=text, parent=id_of(1 if number > 1 else 0))
+            for number, text in texts.items()
         ]
     )
-    excerpts = [relative.excerpt for relative in library.family(root.id)]
-    assert excerpts[:3] == ["Wren wakes up.", "It rains.", "Without its prefix."]
+    excerpts = [relative.excerpt for relative in library.family(id_of(1))]
+    assert excerpts[:3] == ["Wren wakes up.", "It rains.", ""]
     assert excerpts[3].endswith(" word…") and len(excerpts[3]) <= 81
     assert excerpts[4] == "é" * 80 + "…"
 
