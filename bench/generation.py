@@ -8,23 +8,22 @@ rounds; a ratio is the median of the rounds' ratios. Linux only.
 
 import argparse
 import json
-import os
-import platform
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
 from bench import models
+from bench.arguments import among, counts
 from bench.engines import Setup, Work
+from bench.machine import busy, machine, require_idle
 from bench.models import ROOT, BenchError, Formats
 from bench.quality import evaluate, held_out
 from bench.report import Case, Entrant, Process, Results, Round, markdown
@@ -48,7 +47,6 @@ ENTRANTS = (
 )
 PARTS = ("124M", "prefill", "mini", "process", "quality")
 _PROMPT = 6  # tokens
-_TOO_BUSY = 0.1
 
 EXAMPLES = """\
 examples:
@@ -64,7 +62,7 @@ class Bench:
 
     def __init__(self, entrants: Sequence[Entrant], args: argparse.Namespace) -> None:
         """Raises BenchError where there is no C compiler."""
-        self.results = Results(machine(args.threads))
+        self.results = Results({**machine(), "threads": str(args.threads)})
         self._cache: Path = args.cache
         self._rounds: int = args.rounds
         self._seconds: float = args.seconds
@@ -208,43 +206,6 @@ def work(case: Case, streams: int, length: int, number: int, temperature: float 
     return Work(prompts, seeds, length, temperature)
 
 
-def busy(seconds: float) -> float:
-    """The share of the processors' time that others use, the hypervisor included; 0 to 1."""
-
-    def times() -> list[int]:
-        line = Path("/proc/stat").read_text().partition("\n")[0]
-        return [
-            int(field) for field in line.split()[1:9]
-        ]  # user nice system idle iowait irq... steal
-
-    before = times()
-    time.sleep(seconds)
-    spent = [after - b for after, b in zip(times(), before, strict=True)]
-    return 1 - (spent[3] + spent[4]) / max(sum(spent), 1)
-
-
-def machine(threads: int) -> dict[str, str]:
-    """What ran where and when."""
-    cpuinfo = dict(
-        line.split("\t", 1)
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "\t" in line
-    )
-    processor = {name: value.strip().removeprefix(": ") for name, value in cpuinfo.items()}
-    flags = [
-        flag
-        for flag in ("avx2", "avx_vnni", "avx512f", "avx512_vnni")
-        if flag in processor.get("flags", "").split()
-    ]
-    model = f"{processor.get('model name', '?')}, family {processor.get('cpu family', '?')}"
-    return {
-        "processor": f"{model}, {os.cpu_count()} cores ({' '.join(flags)})",
-        "system": f"Linux {platform.release()}, Python {platform.python_version()}",
-        "threads": str(threads),
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-    }
-
-
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.generation",
@@ -254,11 +215,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     labels = [entrant.label for entrant in ENTRANTS]
-    add("--only", type=_among(PARTS), default=PARTS, metavar="PARTS", help=f"of {','.join(PARTS)}")
-    add("--engines", type=_among(labels), default=labels, metavar="NAMES", help=", ".join(labels))
-    add(
-        "--streams", type=_counts, default=[1, 4, 16, 64], metavar="N,...", help="default 1,4,16,64"
-    )
+    add("--only", type=among(PARTS), default=PARTS, metavar="PARTS", help=f"of {','.join(PARTS)}")
+    add("--engines", type=among(labels), default=labels, metavar="NAMES", help=", ".join(labels))
+    add("--streams", type=counts, default=[1, 4, 16, 64], metavar="N,...", help="default 1,4,16,64")
     add("--rounds", type=int, default=5, help="default 5; slow engines do fewer")
     add("--seconds", type=float, default=1, help="of work in a round at least; default 1")
     add("--threads", type=int, default=2, help="of each engine; default 2")
@@ -278,32 +237,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _among(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        names = [name.strip() for name in text.split(",")]
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
-        return names
-
-    return parse
-
-
-def _counts(text: str) -> list[int]:
-    counts = [int(part) for part in text.split(",")]
-    if min(counts) < 1:
-        raise argparse.ArgumentTypeError("at least one stream")
-    return counts
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = _parse(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that workers are ended
     try:
-        load = busy(2)
-        if load > _TOO_BUSY and not args.busy:
-            raise BenchError(f"the processors are {load:.0%} busy; wait, or insist with --busy")
+        if not args.busy:
+            require_idle()
         bench = Bench([e for e in ENTRANTS if e.label in args.engines], args)
         _measure(bench, args)
     except (BenchError, CheckpointError, CorpusError) as error:

@@ -148,7 +148,7 @@ def _speed(cases: Sequence[Case], entrants: Sequence[Entrant]) -> str:
         ]
         for case in cases
     ]
-    return _table(["tokens/s", *columns, "to the best peer", "of the limit"], rows)
+    return table(["tokens/s", *columns, "to the best peer", "of the limit"], rows)
 
 
 def _avx2(cases: Sequence[Case], entrants: Sequence[Entrant]) -> str:
@@ -168,7 +168,7 @@ def _avx2(cases: Sequence[Case], entrants: Sequence[Entrant]) -> str:
     ]
     ratios = ["to the best of these", "to the best unrestricted"]
     columns = [OURS_AVX2, *peers, *ratios, "of the limit", *portable]
-    return _table(["tokens/s, AVX2 alone", *columns], rows)
+    return table(["tokens/s, AVX2 alone", *columns], rows)
 
 
 def _conditions(cases: Iterable[Case]) -> str:
@@ -219,7 +219,7 @@ def _processes(processes: dict[str, Process]) -> str:
         ]
         for label, p in processes.items()
     ]
-    return _table(
+    return table(
         ["124M", "start to first token", "load alone", "peak RSS, 1 stream", "16 streams"], rows
     )
 
@@ -230,7 +230,7 @@ def _quality(quality: dict[str, Quality]) -> str:
     ]
     difference = quality["q8_0"].perplexity / quality["f32"].perplexity - 1
     rows.append(["q8_0 against f32", f"{difference:+.2%}", ""])
-    return _table(["held-out text", "perplexity a token", "bits a byte"], rows)
+    return table(["held-out text", "perplexity a token", "bits a byte"], rows)
 
 
 def _median(case: Case, label: str) -> str:
@@ -261,6 +261,7 @@ def _share(case: Case, label: str, kernel: str) -> str:
     return f"{median(r.speeds[label] for r in rounds) / limit:.0%} {name}"
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are numbers."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

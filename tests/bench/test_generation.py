@@ -103,7 +103,7 @@ def _command_line(pid: str) -> str:
     [
         (["--only", "everything"], "'everything' is none of 124M, prefill, mini, process, quality"),
         (["--engines", "ours,vLLM"], "'vLLM' is none of ours"),
-        (["--streams", "0"], "at least one stream"),
+        (["--streams", "0"], "at least one each"),
         (["--rounds", "0"], "--rounds: must be at least 1"),
     ],
 )
