@@ -110,7 +110,7 @@ def parse_answer(answer: bytes) -> int:
         raise AnswerError("no answer")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
-    status = int(first.split()[1])
+    status = int(first.partition(" ")[2][:3])
     if status in _REFUSALS and headers.get("retry-after", "").isdigit():
         raise Refused(status, float(headers["retry-after"]))
     if status != 200:

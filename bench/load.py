@@ -125,7 +125,7 @@ def measure(served: Served, model: Path, clients: list[int], seconds: float) -> 
             raise BenchError(f"it writes no stories: {first.outcome.errors}")
         levels = []
         for number in clients:
-            print(f"{served.ini}: {number} clients", file=sys.stderr)
+            print(f"{served.ini}: {number} at once", file=sys.stderr)
             levels.append(_level(served, process.pid, Load(port, served.path, number, seconds)))
         return levels
 

@@ -152,7 +152,10 @@ def _comparison(model: str, ours: Sequence[Level], ancestor: Sequence[Level]) ->
     rows.append(
         _compared("each at its best", (in_time.speed if in_time else best[0], best[1]), least)
     )
-    columns = ["stories/s, ours", ANCESTOR, "ratio", "PSS a story, ours", ANCESTOR, "ratio"]
+    columns = [
+        *("stories/s, ours", "stories/s, ancestor", "ratio of stories/s"),
+        *("PSS a story, ours", "PSS a story, ancestor", "ratio of PSS"),
+    ]
     return table([model, *columns], rows)
 
 

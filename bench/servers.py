@@ -1,12 +1,14 @@
 """uWSGI and nginx as they are deployed, on paths and ports of their own."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,39 +34,38 @@ def uwsgi(
 
 @contextmanager
 def nginx(unix_socket: Path, folder: Path) -> Iterator[int]:
-    """nginx from nginx/nginx.conf, changed in its paths and port alone: the port it listens on.
+    """nginx as nginx/ has it, changed in its paths and ports alone: the port instead of 8080.
 
     It takes this machine's word on clients' addresses. `folder` gets its files. Raises BenchError.
     """
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not program:
         raise BenchError("nginx is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    config = (ROOT / "nginx" / "nginx.conf").read_text()
+    ports = defaultdict(_free_port)
+    config = {file.name: file.read_text() for file in (ROOT / "nginx").iterdir()}
     for shipped, here in {
         "/tmp/nginx": f"{folder}/nginx",  # noqa: S108
         "/dev/stdout": f"{folder}/access.log",
         "/run/app/uwsgi.sock": str(unix_socket),
         "/srv/static/": f"{ROOT}/app/static/",
-        "listen 8080": f"listen 127.0.0.1:{port}",
     }.items():
-        if shipped not in config:
-            raise BenchError(f"nginx.conf has no {shipped}")
-        config = config.replace(shipped, here)
+        if not any(shipped in text for text in config.values()):
+            raise BenchError(f"nginx's configuration has no {shipped}")
+        config = {name: text.replace(shipped, here) for name, text in config.items()}
+    config["trusted_proxies.conf"] = "set_real_ip_from 127.0.0.1;\n"
     folder.mkdir()
-    (folder / "nginx.conf").write_text(config)
-    (folder / "trusted_proxies.conf").write_text("set_real_ip_from 127.0.0.1;\n")
+    for name, text in config.items():
+        listening = re.sub(r"listen (\d+)", lambda x: f"listen 127.0.0.1:{ports[x[1]]}", text)
+        (folder / name).write_text(listening)
     # As root, workers would become another user, who may not use the app's socket.
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     with _running(
         [program, "-c", folder / "nginx.conf", "-g", directives],
         {},
         folder / "log",
-        lambda: _listens(port),
+        lambda: _listens(ports["8080"]),
     ):
-        yield port
+        yield ports["8080"]
 
 
 @contextmanager
@@ -101,6 +102,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # workers without a master have stayed
         process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:
