@@ -55,7 +55,9 @@ class Served:
     """Stories that it writes at once, at most."""
     environment: dict[str, str]
     healthz: bool
+    """Whether it has /healthz."""
     most_clients: int
+    """More are not tried."""
 
 
 # The limits of one visitor are off, since all come from one place; those of the service hold.
@@ -75,30 +77,40 @@ SERVED = {
 
 
 class Probe:
-    """Asks /healthz every 100 ms in a thread of its own while a block runs."""
+    """Asks /healthz in a thread of its own while a block runs.
+
+    It is due every 100 ms. What is due while an answer is still awaited is asked afterwards, and
+    its time counts from when it was due: else a long wait would count once, and as much of short
+    ones a hundred times.
+    """
 
     def __init__(self, port: int) -> None:
         self.seconds: list[float] = []
         """Until each answer."""
         self.failures: list[str] = []
+        """What else was answered than that all is well."""
         self._port = port
         self._ended = Event()
         self._thread = Thread(target=self._run)
 
     def _run(self) -> None:
-        while not self._ended.wait(0.1):
-            begun = time.perf_counter()
-            connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
-            try:
-                connection.request("GET", "/healthz")
-                status = connection.getresponse().status
-                if status != 200:
-                    self.failures.append(f"/healthz: status {status}")
-            except (OSError, HTTPException) as error:
-                self.failures.append(f"/healthz: {error or type(error).__name__}")
-            finally:
-                connection.close()
-            self.seconds.append(time.perf_counter() - begun)
+        due = time.perf_counter()
+        while not self._ended.wait(due - time.perf_counter()):
+            self._ask()
+            self.seconds.append(time.perf_counter() - due)
+            due += 0.1
+
+    def _ask(self) -> None:
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
+        try:
+            connection.request("GET", "/healthz")
+            status = connection.getresponse().status
+            if status != 200:
+                self.failures.append(f"/healthz: status {status}")
+        except (OSError, HTTPException) as error:
+            self.failures.append(f"/healthz: {error or type(error).__name__}")
+        finally:
+            connection.close()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -114,15 +126,16 @@ def measure(served: Served, model: Path, clients: list[int], seconds: float) -> 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         unix_socket = folder / "uwsgi.sock"
-        environment = {"CHECKPOINT": str(model), **served.environment}
+        database = f"sqlite:///{folder}/stories.db"
+        environment = {"CHECKPOINT": str(model), "DATABASE_URL": database, **served.environment}
         process = stack.enter_context(
             uwsgi(ROOT / served.ini, unix_socket, environment, folder / "uwsgi.log")
         )
         port = stack.enter_context(nginx(unix_socket, folder / "nginx"))
         # The first story quantises the model, or fills the file cache.
-        first = _level(served, process.pid, Load(port, served.path, 1, 0.01))
-        if first.errors or not first.outcome.stories:
-            raise BenchError(f"it writes no stories: {first.outcome.errors}")
+        first = _level(served, process.pid, Load(port, served.path, 1, 2))
+        if not first.outcome.stories:
+            raise BenchError(f"{served.ini}: no story, but {first.outcome.errors}")
         levels = []
         for number in clients:
             print(f"{served.ini}: {number} at once", file=sys.stderr)

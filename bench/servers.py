@@ -41,7 +41,7 @@ def nginx(unix_socket: Path, folder: Path) -> Iterator[int]:
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if not program:
         raise BenchError("nginx is not installed")
-    ports = defaultdict(_free_port)
+    ports: defaultdict[str, int] = defaultdict(_free_port)
     config = {file.name: file.read_text() for file in (ROOT / "nginx").iterdir()}
     for shipped, here in {
         "/tmp/nginx": f"{folder}/nginx",  # noqa: S108
@@ -72,11 +72,13 @@ def nginx(unix_socket: Path, folder: Path) -> Iterator[int]:
 def _running(
     command: list[str | Path], environment: Mapping[str, str], log: Path, ready: Callable[[], bool]
 ) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {**os.environ, **environment}
+    environment.pop("PORT", None)  # which uwsgi.ini would listen on besides
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603
             command,
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own, to be signalled as one
@@ -85,8 +87,8 @@ def _running(
         deadline = time.monotonic() + _START
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-                raise BenchError(f"{Path(command[0]).name} does not start: {said[-1]}")
+                sys.stderr.write(log.read_text(errors="replace"))
+                raise BenchError(f"{Path(command[0]).name} does not start; its log stands above")
             time.sleep(0.05)
         yield process
     finally:
