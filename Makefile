@@ -1,6 +1,7 @@
 # make run    serve http://127.0.0.1:8080 from checkpoint/run1 (PORT=, CHECKPOINT=... change it)
 # make test   the whole test suite
 # make bench  compare the speed with other engines: half an hour or more (ARGS= asks for a part)
+# make load   how many visitors at once, beside the ancestor: ten minutes (needs nginx; ARGS=)
 # make train  fine-tune on data/train.txt with what train_gpt2.py asks by default (ARGS= adds flags)
 # make wasm   the engine for the browser, engine/wasm/gpt2.wasm (needs clang and lld)
 # make fuzz   what reads strangers' bytes, ten minutes a target (ARGS= as tests/fuzz/run.py says)
@@ -21,7 +22,7 @@ WASM_SOURCES := $(addprefix engine/csrc/,model.c forward.c kernels_portable.c sa
 	$(wildcard engine/wasm/*.c)
 WASM_CC ?= clang
 
-.PHONY: run test fuzz bench train wasm format lint types clean
+.PHONY: run test fuzz bench load train wasm format lint types clean
 
 run: $(VENV)/.run
 	@echo "Open http://127.0.0.1:$${PORT:-8080} (Ctrl-C ends)"
@@ -32,6 +33,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench.generation $(ARGS)
+
+load: $(VENV)/.dev
+	$(BIN)/python -m bench.load $(ARGS)
 
 train: $(VENV)/.train
 	$(BIN)/python train_gpt2.py $(ARGS)

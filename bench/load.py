@@ -34,7 +34,7 @@ examples:
   python -m bench.load
       the committed checkpoint: ten minutes
   python -m bench.load --model 124M
-      GPT-2's 124M shape with random weights: a quarter of an hour
+      GPT-2's 124M shape with random weights: a quarter of an hour, 20 GB for the ancestor
   python -m bench.load --servers ours --clients 64,640 --seconds 10
       a part of it
 """
