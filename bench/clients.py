@@ -3,7 +3,7 @@
     python -m bench.clients '{"port": 8080, "path": "/generate", "clients": 16, "seconds": 10}'
 
 They all live in one process, apart from what measures the servers, and print an `Outcome` as JSON.
-A client that is refused waits as long as Retry-After says and asks again. Every story is a new
+A client that is refused waits as long as Retry-After says and asks again. Every request is a new
 stranger's: it has an address (X-Forwarded-For), a connection, an opening and a seed of its own.
 Once the time is up nobody begins a story, and those under way are read to their end.
 """

@@ -30,6 +30,7 @@ from bench.clients import (
     parse_events,
     run,
 )
+from bench.load import Probe
 from bench.load_report import Level, Results, capacity, markdown, percentile
 from bench.machine import Memory, memory
 from tests.conftest import ROOT
@@ -129,16 +130,16 @@ class Refusing(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def refusing() -> Iterator[int]:
-    Refusing.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever).start()
         yield server.server_address[1]
         server.shutdown()
 
 
 def test_clients_count_what_comes_and_come_again() -> None:
-    with refusing() as port:
+    Refusing.asked.clear()
+    with serving(Refusing) as port:
         outcome = asyncio.run(run(Load(port, "/generate", 1, 3.0)))
     accepted, errors = len(outcome.stories), sum(outcome.errors.values())
     assert accepted > 0
@@ -154,11 +155,36 @@ def test_clients_count_what_comes_and_come_again() -> None:
 
 
 def test_nobody_there_is_an_error() -> None:
-    with refusing() as port:
+    with serving(Refusing) as port:
         pass
     outcome = asyncio.run(run(Load(port, "/", 1, 0.01)))
     assert not outcome.stories
     assert sum(outcome.errors.values()) == 1
+
+
+class Stalling(BaseHTTPRequestHandler):
+    """Answers the first request after a second, and others at once."""
+
+    stalled: ClassVar[bool] = False
+
+    def do_GET(self) -> None:
+        if not Stalling.stalled:
+            Stalling.stalled = True
+            time.sleep(1)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_stall_counts_for_all_that_was_due_in_it() -> None:
+    with serving(Stalling) as port, Probe(port) as probe:
+        while len(probe.seconds) < 10:
+            time.sleep(0.01)
+    for i, seconds in enumerate(probe.seconds[:10]):
+        assert seconds >= 1 - 0.1 * i
+    assert probe.failures == []
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.sampled_from([1, 50, 95, 100]))
