@@ -143,12 +143,6 @@ def test_what_nginx_refuses_it_refuses_in_the_apps_words(
     }
 
 
-def test_the_apps_refusal_of_a_body_that_it_has_not_read_arrives(url: str) -> None:
-    for _ in range(20):
-        answer = requests.post(f"{url}/healthz", data=b"x" * 60_000, timeout=60)
-        assert answer.status_code == 405
-
-
 def test_the_logs_have_no_text_that_anybody_typed(start_nginx: StartNginx, tmp_path: Path) -> None:
     log = tmp_path / "nginx.log"
     url = start_nginx(tmp_path / "nobody.sock", log=log)
