@@ -1,79 +1,134 @@
-"""The pages: a form and a story, whole without JavaScript."""
+"""The pages: the co-writing form, and a page for each story, whole without JavaScript."""
 
 import re
-import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 
-from app.api import answer_ancestor, is_for_api
+from app.api import answer_ancestor, is_for_api, is_served, stored_story
+from app.api import like as count_like
+from app.card import card
+from app.errors import explain
+from app.library import Relative, StoredStory
 from app.parameters import query_parameters, validate
+from app.queue import Overloaded
 from app.schemas import ParameterError
 from app.service import service
-from app.stories import Stories
+from app.stories import Stories, Stopping
 from app.visitor import Visitor
 from engine import CheckpointError
 
 blueprint = Blueprint("pages", __name__)
 
 # What a story's address may say; other names, which shared links collect, are passed over.
-_NAMES = ("prefix", "seed", "length", "temperature", "top_k", "top_p", "truncate", "end")
+_NAMES = (
+    "prefix",
+    "seed",
+    "length",
+    "temperature",
+    "top_k",
+    "top_p",
+    "repetition_penalty",
+    "stop",
+    "truncate",
+    "end",
+    "resample",
+    "parent",
+)
 
-_UNAVAILABLE = "The writer is away from the desk. Try again in a minute."
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A story as a page shows it."""
-
-    prefix: str
-    continuation: str
-    finished: bool
-    facts: str
-    link: str
-    again: str
+_MOODS = ((0.5, "calm"), (0.8, "playful"), (1.1, "wild"))  # temperature
+_LENGTHS = ((40, "a sentence"), (120, "a paragraph"), (400, "a page"))  # tokens
+_TITLE = 70  # characters
+_SUMMARY = 200
 
 
 @blueprint.get("/")
 def index() -> Response:
-    """The form; or an answer of the API to a request with its parameters."""
+    """The form; or an answer of the API to a request with its parameters.
+
+    `continue` names a story to go on with.
+    """
     if is_for_api(set(request.args)):
         return answer_ancestor(query_parameters())
-    return _page()
+    if id := request.args.get("continue"):
+        story = _stored(id)
+        return _form(story.prefix + story.text, parent=story.id)
+    return _form()
 
 
 @blueprint.get("/story")
 def story() -> Response:
-    """A story, written anew unless the address has a seed."""
+    """Writes a story, anew unless the address has a seed, and leads to its page. HEAD does not."""
     prefix = request.args.get("prefix", "").strip()
+    if request.method == "HEAD":
+        return _form(prefix)
     try:
         query = query_parameters()
-        values = {name: query[name] for name in _NAMES if name in query}
-        values["prefix"] = prefix = query.get("prefix", "").strip()
-        wanted = validate(service().request_schema, {**values, "include_prefix": "false"})
-        started = time.perf_counter()
-        written = Stories(wanted, service(), Visitor.current()).write()
-        seconds = time.perf_counter() - started
     except ParameterError as error:
-        return _page(prefix, error=_sentence(error), status=400)
-    except CheckpointError:
-        return _page(prefix, error=_UNAVAILABLE, status=503)
-    again = {name: value for name, value in values.items() if name != "seed"}
-    shown = Shown(
-        prefix=written.prefix,
-        continuation=written.text,
-        finished=written.finish_reason == "stop",
-        facts=f"model {written.model} · seed {written.seed} · {written.tokens} tokens"
-        f" · {seconds:.1f} s",
-        link=_address({**again, "seed": str(written.seed)}),
-        again=_address(again),
+        return _refused(prefix, error)
+    values = {name: query[name] for name in _NAMES if name in query}
+    return _write({**values, "prefix": query.get("prefix", "").strip()}, typed=False)
+
+
+@blueprint.get("/s/<string(length=12):id>")
+def story_page(id: str) -> Response:
+    """A stored story."""
+    stored = _stored(id)
+    whole = stored.prefix + stored.text
+    page = render_template(
+        "story.html",
+        settings=service().settings,
+        story=stored,
+        title=excerpt(whole, _TITLE),
+        summary=excerpt(whole, _SUMMARY),
+        is_served=is_served(stored),
+        tree=tree(service().library.family(id)),
     )
-    return _page(prefix, shown=shown)
+    return _kept(make_response(page))
 
 
-def _address(parameters: dict[str, str]) -> str:
-    return f"{url_for('pages.story')}?{urlencode(parameters)}"
+@blueprint.get("/s/<string(length=12):id>.png")
+def share_card(id: str) -> Response:
+    """The picture beside a link to the story."""
+    stored = _stored(id)
+    picture = card(service().settings.title, excerpt(stored.prefix + stored.text, 2 * _SUMMARY))
+    return _kept(Response(picture, mimetype="image/png"))
+
+
+@blueprint.post("/s/<string(length=12):id>/another")
+def another(id: str) -> Response:
+    """Writes another version of the story, and leads to its page."""
+    stored = _stored(id)
+    return _write({**stored.parameters, "prefix": stored.prefix, "parent": id}, typed=True)
+
+
+@blueprint.post("/s/<string(length=12):id>/like")
+def like(id: str) -> Response:
+    """One more like; back to the story."""
+    if count_like(id) is None:
+        abort(404)
+    return _to_page(id)
+
+
+def excerpt(text: str, length: int) -> str:
+    """The beginning of a text on one line: at most length characters, whole words if possible."""
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    words = line[:length].rpartition(" ")[0] or line[: length - 1]
+    return words.rstrip(" .,;:-") + "…"
 
 
 def paragraphs(text: str) -> str:
@@ -81,16 +136,84 @@ def paragraphs(text: str) -> str:
     return re.sub(r"\n+", "\n\n", text)
 
 
-def _sentence(error: ParameterError) -> str:
-    subject = "your opening" if error.field == "prefix" else error.field or ""
-    words = f"{subject} {error.message}.".lstrip()
-    return words[0].upper() + words[1:]
+@dataclass(frozen=True)
+class Branch:
+    """Stories that go on one from the other, until several go on from the last."""
+
+    stories: list[Relative]
+    forks: list["Branch"]
 
 
-def _page(
-    prefix: str = "", *, shown: Shown | None = None, error: str | None = None, status: int = 200
+def tree(family: Sequence[Relative]) -> Branch | None:
+    """The tree of a family whose root comes first; None where a story is alone."""
+    if len(family) < 2:
+        return None
+    children = defaultdict(list)
+    for relative in family:
+        children[relative.parent].append(relative)
+
+    def grow(story: Relative) -> Branch:
+        stories = [story]
+        while len(children[stories[-1].id]) == 1:
+            stories += children[stories[-1].id]
+        return Branch(stories, [grow(child) for child in children[stories[-1].id]])
+
+    return grow(family[0])
+
+
+def _stored(id: str) -> StoredStory:
+    stored = stored_story(id)
+    if stored is None:
+        abort(404)
+    return stored
+
+
+def _write(values: Mapping[str, Any], *, typed: bool) -> Response:
+    """Writes one story for a reader without JavaScript."""
+    prefix = values["prefix"]
+    try:
+        wanted = validate(service().request_schema, {**values}, typed=typed)
+        written = Stories(wanted, service(), Visitor.current()).write()
+    except (ParameterError, Overloaded, Stopping, CheckpointError, MemoryError) as error:
+        return _refused(prefix, error)
+    if written.id is None:
+        return _form(written.text, error="This story could not be kept. Here it is all the same.")
+    return _to_page(written.id)
+
+
+def _refused(prefix: str, error: Exception) -> Response:
+    status, told = explain(error)
+    subject = "your opening" if told.field == "prefix" else told.field or ""
+    words = f"{subject} {told.message}".lstrip()
+    response = _form(prefix, error=f"{words[0].upper()}{words[1:]}.", status=status)
+    if told.retry_after is not None:
+        response.headers["Retry-After"] = str(told.retry_after)
+    return response
+
+
+def _form(
+    text: str = "", *, parent: str | None = None, error: str | None = None, status: int = 200
 ) -> Response:
+    settings = service().settings
     page = render_template(
-        "index.html", settings=service().settings, prefix=prefix, story=shown, error=error
+        "index.html",
+        settings=settings,
+        prefix=text,
+        parent=parent,
+        error=error,
+        moods=_MOODS,
+        lengths=[(min(tokens, settings.max_length), words) for tokens, words in _LENGTHS],
     )
     return make_response(page, status)
+
+
+def _to_page(id: str) -> Response:
+    return make_response(redirect(url_for("pages.story_page", id=id), 303))
+
+
+def _kept(response: Response) -> Response:
+    """For browsers to keep, and to ask each time whether it has changed."""
+    response.headers["Cache-Control"] = "no-cache"
+    response.add_etag()
+    response.make_conditional(request)
+    return response

@@ -1,5 +1,4 @@
-// The form, enhanced: the story appears as it is written. Without this file the same form loads the
-// story as a page.
+// The co-writing page. Without this file the same form loads one story as a page.
 "use strict";
 
 (() => {
@@ -7,19 +6,46 @@
   const form = element("form");
   const box = element("prefix");
   const button = element("write");
-  const story = element("story");
-  const again = element("again");
-  const link = element("link");
+  const section = element("candidates");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
-  const writeLabel = button.textContent;
-  let running = null; // AbortController of the story being written
+  const touch = matchMedia("(pointer: coarse)");
 
-  const paragraphs = (text) => text.replace(/\n+/g, "\n\n");
-
-  const show = (node, text) => {
-    node.textContent = text;
-    node.hidden = false;
+  const LIMIT = box.maxLength; // characters that the service reads
+  const WIDE = 3; // candidates side by side
+  const PLACES = "next second third fourth fifth sixth seventh eighth ninth tenth".split(" ");
+  const REASONS = {
+    copied: "Drawn anew: it was copied from the corpus.",
+    word: "Drawn anew: it had a word that is not shown here.",
+    loop: "Drawn anew: it went round in circles.",
+    empty: "Drawn anew: nothing came of it.",
   };
+  const ENDINGS = {
+    stop: "The end.",
+    deadline: "Cut short: time ran out.",
+    filtered: "Cut short: what came next is not shown here.",
+  };
+
+  const seconds = (number) => `${number} ${number === 1 ? "second" : "seconds"}`;
+
+  // Words for a place in the queue.
+  function place({ position, wait }) {
+    const nth = PLACES[position - 1] ?? `number ${position}`;
+    return `You are ${nth} in line, about ${seconds(Math.max(1, Math.round(wait)))}.`;
+  }
+
+  // What is known about where a text comes from; copied is null where nobody has looked.
+  function origin(copied) {
+    if (!copied) return "";
+    if (!copied.length) return "Written new: 0 sentences copied.";
+    return copied.map(({ words, source }) => `${words} words from "${source}".`).join(" ");
+  }
+
+  // The end of a story that is longer than the service reads, from a whole word on.
+  function tail(text) {
+    return text.length <= LIMIT ? text : text.slice(-LIMIT).replace(/^\S*\s*/, "");
+  }
+
+  const withoutBlanks = (text) => text.replace(/[ \t]+$/, "");
 
   // Shows text letter by letter, faster the more is waiting.
   class Typewriter {
@@ -32,12 +58,14 @@
 
     add(text) {
       const waiting = this.shown < this.text.length;
-      this.text = paragraphs(this.text + text);
+      this.text = (this.text + text).trimStart(); // of a space that joins it to what it follows
       if (!waiting) this.idle = this.type();
     }
 
-    stop() {
-      this.text = this.text.slice(0, this.shown);
+    clear() {
+      this.text = "";
+      this.shown = 0;
+      this.node.textContent = "";
     }
 
     async type() {
@@ -53,141 +81,368 @@
     }
   }
 
-  // Yields [event, data] of a stream of server-sent events.
-  async function* events(body) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let waiting = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      const blocks = (waiting + value).split("\n\n");
-      waiting = blocks.pop();
-      for (const block of blocks) {
-        const [, event, data] = block.match(/^event: (.*)\ndata: (.*)$/);
-        yield [event, JSON.parse(data)];
-      }
+  // A candidate on the page. What it shows is {text, answer}; answer is the service's, or null for
+  // a text that broke off.
+  class Card {
+    constructor(number) {
+      this.node = element("card").content.cloneNode(true).firstElementChild;
+      this.part("number").textContent = number;
+      this.part("pick").append(` ${number}`);
+      this.part("another").setAttribute("aria-label", `Another for ${number}`);
+      this.part("share").setAttribute("aria-label", `Share ${number}`);
+      this.part("pick").addEventListener("click", () => pick(number - 1));
+      this.part("another").addEventListener("click", () => another(number - 1));
+      this.typewriter = new Typewriter(this.part("text"));
+    }
+
+    part(name) {
+      return this.node.querySelector(`[data-part=${name}]`);
+    }
+
+    // Waits for a text to come.
+    begin() {
+      this.node.setAttribute("aria-busy", "true");
+      this.part("note").textContent = "";
+      this.part("actions").hidden = true;
+      this.typewriter.clear();
+    }
+
+    // Forgets what has come.
+    reset(reason) {
+      this.typewriter.clear();
+      this.part("note").textContent = REASONS[reason] ?? "Drawn anew.";
+    }
+
+    finish({ text, answer }) {
+      this.node.removeAttribute("aria-busy");
+      this.part("text").textContent = text.trimStart();
+      const notes = answer ? [ENDINGS[answer.finish_reason] ?? "", origin(answer.copied)] : [];
+      this.part("note").textContent = notes.filter(Boolean).join(" ");
+      this.part("pick").hidden = !text;
+      this.part("share").hidden = !answer?.url;
+      if (answer?.url) this.part("share").href = answer.url;
+      this.part("actions").hidden = false;
     }
   }
 
-  const sentence = ({ field, message }) => {
-    const subject = field === "prefix" ? "your opening" : field;
-    const words = subject ? `${subject} ${message}.` : `${message}.`;
-    return words[0].toUpperCase() + words.slice(1);
+  const typed = box.value === box.defaultValue ? null : box.value; // before this file came
+  const offered = { text: box.value, parent: form.elements.parent?.value ?? null, candidates: [] };
+  const draft = Draft.kept() ?? new Draft(offered);
+  const running = new Set(); // AbortControllers of the requests under way
+  let cards = [];
+  let lastInput = null; // kind of the input that the present step consists of
+
+  // Showing
+
+  const say = (words) => {
+    if (element("status").textContent !== words) element("status").textContent = words;
   };
 
-  async function request(parameters, signal) {
-    const body = new URLSearchParams(parameters);
-    body.set("stream", "true");
-    body.set("include_prefix", "false");
-    const response = await fetch(form.dataset.generate, { method: "POST", body, signal });
-    if (response.ok) return response.body;
-    const answer = await response.json().catch(() => ({}));
-    throw answer.error ?? { message: "The writer did not answer. Try again in a minute" };
+  // The label counts down for the eye; a screen reader is told once.
+  const countDown = (left) => {
+    element("countdown").textContent = left ? ` Trying again in ${seconds(left)}.` : "";
+  };
+
+  function complain(words) {
+    element("error").textContent = words;
+    element("error").hidden = !words;
   }
 
-  // Writes the story of parameters, those of a story's address.
-  async function write(parameters) {
-    running?.abort();
-    const controller = (running = new AbortController());
-    const { signal } = controller;
-    const started = performance.now();
-    for (const id of ["error", "ending", "after", "examples"]) {
-      if (element(id)) element(id).hidden = true;
+  function showBox() {
+    const { text } = draft.state;
+    if (box.value !== text) {
+      const end = changeEnd(box.value, text);
+      box.value = text;
+      box.setSelectionRange(end, end);
     }
-    element("begun").textContent = paragraphs(parameters.get("prefix") ?? "");
-    element("written").textContent = "";
-    element("status").textContent = "Writing.";
-    story.hidden = false;
-    story.classList.add("writing");
-    story.setAttribute("aria-busy", "true");
-    button.textContent = "Stop";
-    const typewriter = new Typewriter(element("written"));
-    signal.addEventListener("abort", () => typewriter.stop());
+    if (!CSS.supports("field-sizing", "content")) {
+      box.style.height = "auto";
+      box.style.height = `${box.scrollHeight}px`;
+    }
+  }
+
+  // Where the part of a text ends that differs from an older one: there the caret belongs.
+  function changeEnd(older, newer) {
+    let same = 0;
+    const most = Math.min(older.length, newer.length);
+    while (same < most && older.at(-1 - same) === newer.at(-1 - same)) same++;
+    return newer.length - same;
+  }
+
+  function showTools() {
+    const { text, parent, candidates } = draft.state;
+    element("undo").setAttribute("aria-disabled", String(!draft.past.length));
+    element("redo").setAttribute("aria-disabled", String(!draft.future.length));
+    element("anew").setAttribute("aria-disabled", String(!text && !candidates.length));
+    element("tools").hidden = !(text || draft.past.length || draft.future.length);
+    element("long").hidden = text.length <= LIMIT;
+    element("label").textContent = parent ? "The story so far" : "How does it begin?";
+    button.textContent = running.size ? "Stop" : "Write on";
+    document.body.classList.toggle("begun", Boolean(parent || candidates.length));
+    if (element("examples")) element("examples").hidden = Boolean(text || candidates.length);
+  }
+
+  function showCards() {
+    const { candidates } = draft.state;
+    cards = candidates.map((_, i) => new Card(i + 1));
+    element("cards").replaceChildren(...cards.map((card) => card.node));
+    cards.forEach((card, i) => card.finish(candidates[i]));
+    section.hidden = !cards.length;
+  }
+
+  function show() {
+    showBox();
+    showCards();
+    showTools();
+    draft.keep();
+  }
+
+  // Writing
+
+  function stop() {
+    for (const controller of running) controller.abort();
+    running.clear();
+    countDown(0);
+  }
+
+  // Asks for new texts of some candidates, given by their places.
+  async function write(places) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    running.add(controller);
+    const writing = places.map((i) => cards[i]);
+    const set = (index, candidate) => {
+      const candidates = draft.state.candidates.with(places[index], candidate);
+      draft.state = { ...draft.state, candidates };
+      draft.keep();
+    };
+    const blank = { text: "", answer: null };
+    places.forEach((_, index) => set(index, blank));
+    for (const card of writing) card.begin();
+    complain("");
+    say("Writing.");
+    showTools();
     try {
       let answer = null;
-      for await (const [event, data] of events(await request(parameters, signal))) {
-        if (event === "text") typewriter.add(data.text);
-        if (event === "error") throw data.error;
+      const events = storyEvents(form.dataset.generate, request(places), signal);
+      for await (const [event, data] of events) {
+        signal.throwIfAborted(); // the cards may be others by now
+        countDown(event === "refused" ? data.seconds : 0);
+        if (event === "refused") say(data.message);
+        if (event === "queued") say(place(data));
+        if (event === "text") {
+          say("Writing.");
+          const { text } = draft.state.candidates[places[data.index]];
+          set(data.index, { text: text + data.text, answer: null });
+          writing[data.index].typewriter.add(data.text);
+        }
+        if (event === "reset") {
+          set(data.index, blank);
+          writing[data.index].reset(data.reason);
+        }
         if (event === "done") answer = data;
       }
-      if (!answer) throw { message: "The story broke off. Try again" };
-      const seconds = (performance.now() - started) / 1000;
-      await typewriter.idle;
+      if (!answer) throw new Refusal({ message: "the story broke off, try again" });
+      (answer.samples ?? [answer]).forEach(({ text, id, url, copied, finish_reason }, index) =>
+        set(index, { text, answer: { id, url, copied, finish_reason } })
+      );
+      await Promise.all(writing.map((card) => card.typewriter.idle));
       signal.throwIfAborted();
-      finish(parameters, answer, seconds);
+      say(places.length > 1 ? "Three ways on are written. Pick one." : "Another is written.");
     } catch (error) {
-      if (running !== controller) return; // another story has begun
-      if (signal.aborted) element("status").textContent = "Stopped.";
-      else fail(error);
-    } finally {
-      if (running === controller) {
-        running = null;
-        button.textContent = writeLabel;
-        story.classList.remove("writing");
-        story.removeAttribute("aria-busy");
+      if (!signal.aborted) {
+        // TypeError is what fetch throws without a network.
+        complain(error.sentence ?? "The connection was lost. Try again in a moment.");
+        say("");
       }
+    } finally {
+      // Stopped by the reader, or at the end; but not where other cards are shown by now.
+      writing.forEach((card, index) => {
+        if (cards.includes(card)) card.finish(draft.state.candidates[places[index]]);
+      });
+      if (running.delete(controller) || !signal.aborted) countDown(0);
+      showTools();
     }
   }
 
-  function finish(parameters, answer, seconds) {
-    const seeded = new URLSearchParams(parameters);
-    seeded.set("seed", answer.seed);
-    again.href = `${form.action}?${parameters}`;
-    link.href = `${form.action}?${seeded}`;
-    show(element("ending"), answer.finish_reason === "stop" ? "The end" : "To be continued…");
-    show(
-      element("facts"),
-      `model ${answer.model} · seed ${answer.seed} · ${answer.tokens} tokens · ${seconds.toFixed(1)} s`
-    );
-    element("after").hidden = false;
-    element("status").textContent = "The story is finished.";
-    history.replaceState(null, "", link.href);
+  function request(places) {
+    const chosen = new FormData(form);
+    const parameters = {
+      prefix: tail(withoutBlanks(draft.state.text)).trimStart(),
+      length: Number(chosen.get("length")),
+      temperature: Number(chosen.get("temperature")),
+      nsamples: places.length,
+      include_prefix: false,
+    };
+    if (draft.state.parent) parameters.parent = draft.state.parent;
+    return parameters;
   }
 
-  function fail(error) {
-    const lost = error instanceof TypeError; // what fetch throws without a network
-    show(element("error"), sentence(lost ? { message: "The connection was lost. Try again" } : error));
-    story.hidden = element("written").textContent === "";
-    element("status").textContent = "";
+  function writeOn() {
+    stop();
+    const candidates = Array.from({ length: WIDE }, () => ({ text: "", answer: null }));
+    const next = { ...draft.state, candidates };
+    if (draft.state.candidates.length) draft.commit(next);
+    else draft.state = next;
+    lastInput = null;
+    show();
+    section.focus({ preventScroll: true });
+    section.scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
+    write(candidates.map((_, i) => i));
   }
+
+  function another(i) {
+    draft.commit({ ...draft.state });
+    lastInput = null;
+    section.focus({ preventScroll: true }); // its button goes while it is written
+    write([i]);
+  }
+
+  function pick(i) {
+    const { text, parent, candidates } = draft.state;
+    const candidate = candidates[i];
+    if (!candidate?.text || cards[i].node.hasAttribute("aria-busy")) return;
+    stop();
+    const begun = withoutBlanks(text);
+    goOn({
+      text: begun ? begun + candidate.text : candidate.text.trimStart(),
+      parent: candidate.answer?.id ?? parent,
+      candidates: [],
+    });
+    say("Picked. Go on.");
+  }
+
+  // To another state of the story, with the focus where one goes on.
+  function goOn(state) {
+    draft.commit(state);
+    lastInput = null;
+    complain("");
+    show();
+    box.setSelectionRange(box.value.length, box.value.length);
+    // A keyboard on the screen would hide the story.
+    (touch.matches ? button : box).focus({ preventScroll: true });
+    button.scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
+  }
+
+  // Undo and redo are the page's own, for picks and typing alike: a browser's forgets what was
+  // typed as soon as a script changes the box.
+  function step(move, words) {
+    if (!draft[move === "undo" ? "past" : "future"].length) return;
+    stop();
+    draft[move]();
+    lastInput = null;
+    complain("");
+    show();
+    say(words);
+  }
+
+  const undo = () => step("undo", "Undone.");
+  const redo = () => step("redo", "Redone.");
+
+  // Input
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (running) running.abort();
-    else write(new URLSearchParams({ prefix: box.value.trim() }));
+    if (running.size) {
+      stop();
+      say("Stopped.");
+    } else writeOn();
+  });
+
+  // A step of undo is a word typed, a run of deletions, or anything larger.
+  box.addEventListener("input", ({ inputType, data }) => {
+    const runs = inputType === lastInput && /^(insert(Composition)?Text|deleteContent)/.test(inputType);
+    const next = { ...draft.state, text: box.value };
+    if (runs && !/^\s/.test(data ?? "")) draft.state = next;
+    else draft.commit(next);
+    lastInput = inputType;
+    showBox();
+    showTools();
+    draft.keep();
+  });
+
+  box.addEventListener("blur", () => (lastInput = null));
+
+  box.addEventListener("beforeinput", (event) => {
+    const move = { historyUndo: undo, historyRedo: redo }[event.inputType];
+    if (!move) return;
+    event.preventDefault();
+    move();
   });
 
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    const { key, shiftKey, ctrlKey, metaKey, isComposing } = event;
+    if (key !== "Enter" || shiftKey || ctrlKey || metaKey || isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const command = (event.ctrlKey || event.metaKey) && !event.altKey;
+    const key = event.key.toLowerCase();
+    if (command && key === "enter") form.requestSubmit();
+    else if (command && (key === "z" || key === "y")) {
       event.preventDefault();
-      form.requestSubmit();
+      if (key === "y" || event.shiftKey) redo();
+      else undo();
+    } else if (key === "escape" && running.size) {
+      stop();
+      say("Stopped.");
     }
   });
 
-  again.addEventListener("click", (event) => {
-    event.preventDefault();
-    write(new URL(again.href).searchParams);
+  section.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/^[1-9]$/.test(event.key)) pick(Number(event.key) - 1);
+  });
+
+  element("undo").addEventListener("click", undo);
+  element("redo").addEventListener("click", redo);
+  element("anew").addEventListener("click", () => {
+    const { text, candidates } = draft.state;
+    if (!text && !candidates.length) return;
+    stop();
+    goOn({ text: "", parent: null, candidates: [] });
+    say("Begun anew. Undo brings the story back.");
   });
 
   element("examples")?.addEventListener("click", (event) => {
     const opening = event.target.closest("a");
     if (!opening) return;
     event.preventDefault();
-    const parameters = new URL(opening.href).searchParams;
-    box.value = parameters.get("prefix");
-    write(parameters);
+    const text = new URL(opening.href).searchParams.get("prefix");
+    draft.commit({ text, parent: null, candidates: [] });
+    writeOn();
   });
 
-  // Without a clipboard (plain HTTP on another machine) the link stays a link.
-  if (navigator.clipboard) {
-    link.textContent = "Copy link";
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      navigator.clipboard.writeText(link.href).then(() => {
-        link.textContent = "Copied";
-        element("status").textContent = "Link copied.";
-        setTimeout(() => (link.textContent = "Copy link"), 2000);
-      });
-    });
+  // Mood
+
+  const choices = [...form.querySelectorAll("[type=radio]")];
+
+  function showMood() {
+    const words = choices.filter((choice) => choice.checked).map((choice) => choice.dataset.words);
+    element("chosen").textContent = words.join(", ");
   }
+
+  form.addEventListener("change", ({ target }) => {
+    if (!choices.includes(target)) return;
+    draft.mood[target.name] = target.value;
+    showMood();
+    draft.keep();
+  });
+
+  // Beginning
+
+  box.removeAttribute("maxlength"); // a long story is read from its end
+  element("keys").hidden = false;
+  for (const choice of choices) {
+    if (draft.mood[choice.name] === choice.value) choice.checked = true;
+  }
+  // What this address offers, or was typed already, goes before what was kept; undo leads back.
+  if (typed !== null || offered.text) {
+    if (box.value !== draft.state.text) draft.commit(offered);
+    history.replaceState(null, "", form.dataset.home);
+  }
+  showMood();
+  show();
 })();
