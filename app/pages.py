@@ -26,7 +26,7 @@ from app.parameters import query_parameters, validate
 from app.queue import Overloaded
 from app.schemas import ParameterError
 from app.service import service
-from app.stories import Stories, Stopping
+from app.stories import Stopping, Stories
 from app.visitor import Visitor
 from engine import CheckpointError
 
