@@ -1,22 +1,35 @@
 """Every failure as an answer: JSON for programs, a page for people, a stack trace for nobody."""
 
+import logging
 import math
 
 from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from app.library import LibraryError
 from app.queue import Overloaded
 from app.schemas import Error, ErrorResponse, ParameterError
 from app.service import service
 from app.stories import Abandoned, Stopping
 from engine import CheckpointError
 
+_logger = logging.getLogger(__name__)
+
 _CLIENT_CLOSED_REQUEST = 499  # nginx's name and number: for the log, nobody reads the answer
+
+
+# What passes by itself: in which words, and in how many seconds perhaps.
+_LATER: dict[type[Exception], tuple[str, int]] = {
+    Stopping: ("the service is about to restart", 5),
+    CheckpointError: ("no model can be served at present", 60),
+    MemoryError: ("there is no memory for another story at present", 10),
+    LibraryError: ("the stories cannot be read at present", 10),
+}
 
 
 def handle_errors(app: Flask) -> None:
     """Registers what the app does with errors."""
-    for kind in (ParameterError, Overloaded, Stopping, CheckpointError, MemoryError):
+    for kind in (ParameterError, Overloaded, *_LATER):
         app.register_error_handler(kind, _expected)
     app.register_error_handler(Abandoned, lambda _: Response(status=_CLIENT_CLOSED_REQUEST))
     app.register_error_handler(HTTPException, _http_error)
@@ -24,17 +37,15 @@ def handle_errors(app: Flask) -> None:
 
 def explain(error: Exception) -> tuple[int, Error]:
     """Status and words for a failure that is part of the service's life; a bare 500 for others."""
-    match error:
-        case ParameterError():
-            return 400, Error(field=error.field, message=error.message)
-        case Overloaded():
-            return 429, _later("too many stories are being written", error.retry_after)
-        case Stopping():
-            return 503, _later("the service is about to restart", 5)
-        case CheckpointError():
-            return 503, _later("no model can be served at present", 60)
-        case MemoryError():
-            return 503, _later("there is no memory for another story at present", 10)
+    if isinstance(error, ParameterError):
+        return 400, Error(field=error.field, message=error.message)
+    if isinstance(error, Overloaded):
+        return 429, _later("too many stories are being written", error.retry_after)
+    if isinstance(error, LibraryError):
+        _logger.error("%s", error)
+    for kind, (message, seconds) in _LATER.items():
+        if isinstance(error, kind):
+            return 503, _later(message, seconds)
     return 500, Error(message="the story could not be finished")
 
 
