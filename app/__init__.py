@@ -7,17 +7,22 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request, url_for
+from flask import Flask, Response, url_for
 
 from app import api, completions, pages
 from app.checkpoints import CurrentModel
+from app.cors import allow_origins
 from app.errors import handle_errors
+from app.finished import tell_finished
 from app.gate import WordList
 from app.library import Library, LibraryError
+from app.limits import Limits, tell_limits
+from app.logs import configure_logs, log_finished, name_requests
+from app.metrics import Metrics, State, offer_metrics
 from app.parameters import refuse_lost_query
 from app.queue import Queue
 from app.schemas import bounded_request
-from app.service import Service, service
+from app.service import Service
 from app.settings import Settings, SettingsError
 from app.visitor import stop_gracefully
 
@@ -35,14 +40,19 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Raises app.settings.SettingsError. The model is loaded by the first request that needs it, so
     the app may be created before a fork.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = Settings.read({**os.environ, **(config or {})})
+    configure_logs(settings.log_format)
     app = Flask(__name__)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 3600,  # addresses of assets change with their content
     )
-    app.extensions["service"] = _service(settings)
+    service = app.extensions["service"] = _service(settings)
+    name_requests(app)
+    tell_finished(app, log_finished, service.metrics.count_finished)
+    offer_metrics(app, service.metrics, settings.admin_key)
+    allow_origins(app, settings.cors_origin)
+    app.after_request(tell_limits)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(completions.blueprint)
     app.register_blueprint(pages.blueprint)
@@ -65,19 +75,23 @@ def _service(settings: Settings) -> Service:
         library.migrate()
     except LibraryError as error:
         _logger.error("%s: stories are not stored until it is there", error)
+    current_model = CurrentModel(
+        settings.checkpoint,
+        threads=settings.threads,
+        max_batch=settings.max_batch,
+        corpus=settings.corpus,
+    )
+    queue = Queue(settings.max_batch, max_wait=settings.max_wait, max_waiting=settings.max_waiting)
+    metrics = Metrics()
+    metrics.watch(lambda: State(queue.running, queue.waiting, queue.wait(), current_model.identity))
     return Service(
         settings=settings,
-        current_model=CurrentModel(
-            settings.checkpoint,
-            threads=settings.threads,
-            max_batch=settings.max_batch,
-            corpus=settings.corpus,
-        ),
-        queue=Queue(
-            settings.max_batch, max_wait=settings.max_wait, max_waiting=settings.max_waiting
-        ),
+        current_model=current_model,
+        queue=queue,
         words=_word_list(settings.blocked_words),
         library=library,
+        metrics=metrics,
+        limits=Limits(settings, metrics),
         request_schema=bounded_request(settings),
     )
 
@@ -95,6 +109,4 @@ def _add_headers(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = _PAGE_POLICY
         response.headers["Referrer-Policy"] = "same-origin"  # an address holds what was typed
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    elif request.method == "GET" and (origin := service().settings.cors_origin):
-        response.headers["Access-Control-Allow-Origin"] = origin
     return response

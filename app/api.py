@@ -13,6 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from app.errors import explain
 from app.library import StoredStory
+from app.limits import client_address
 from app.parameters import body_parameters, query_parameters, validate
 from app.schemas import (
     ErrorResponse,
@@ -125,10 +126,19 @@ def answer(story: StoryRequest, present: Present) -> Response:
     """A story, at once or as a stream. HEAD writes none."""
     if request.method == "HEAD":
         return json_response("")
-    stories = Stories(story, service(), Visitor.current())
+    stories = begin(story)
     if not story.stream:
         return json_response(present(stories.write()))
     return stream_response(stories, _events(stories, present))
+
+
+def begin(story: StoryRequest) -> Stories:
+    """Lets a request in: it counts for its client, and has its place in the queue.
+
+    Raises werkzeug's Unauthorized and TooManyRequests, and what Stories raises.
+    """
+    service().limits.admit_stories(story.nsamples)
+    return Stories(story, service(), Visitor.current())
 
 
 def stream_response(stories: Stories, events: Iterator[str]) -> Response:
@@ -158,7 +168,8 @@ def like(id: str) -> int | None:
     Its address is stored as a hash with a key that nobody keeps: until the service is started anew
     a client counts once, and nobody learns who it was.
     """
-    client = f"{id} {request.remote_addr}".encode()
+    service().limits.admit_like()
+    client = f"{id} {client_address()}".encode()
     return service().library.like(id, blake2b(client, key=_VOTERS, digest_size=16).hexdigest())
 
 

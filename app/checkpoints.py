@@ -38,6 +38,11 @@ class CurrentModel:
         self._tried: object = None  # signature of what was loaded last, with success or without
         self._loading = Lock()
 
+    @property
+    def identity(self) -> str | None:
+        """Of the model that was served last, without a look at what has changed."""
+        return self._current.model.identity if self._current else None
+
     def get(self) -> Current:
         """The model to serve a request with. Costs a few stat() calls where nothing has changed.
 

@@ -13,18 +13,18 @@ from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException
 
-from app.api import json_response, stream_response
+from app.api import begin, json_response, stream_response
 from app.endings import End
-from app.errors import explain
+from app.errors import add_headers, explain
 from app.parameters import body_parameters, validate
 from app.schemas import Error, ParameterError, Sample, StoryResponse
 from app.service import service
 from app.stories import Abandoned, Stories, Text
-from app.visitor import Visitor
 
 blueprint = Blueprint("completions", __name__, url_prefix="/v1")
 
 _FINISH = {"stop": "stop", "length": "length", "deadline": "length", "filtered": "content_filter"}
+_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 _NAMES = {"prefix": "prompt", "length": "max_tokens", "nsamples": "n"}
 
 _logger = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ def completions() -> Response:
     _check_name(asked.model)
     try:
         story = validate(service().request_schema, asked.story_parameters(), typed=True)
-        stories = Stories(story, service(), Visitor.current())
+        stories = begin(story)
     except ParameterError as error:
         name = error.field and _NAMES.get(error.field, error.field)
         raise ParameterError(name, error.message) from None
@@ -207,12 +207,13 @@ def fail(error: Exception) -> Response:
         raise error
     if isinstance(error, ModelNotFound):
         return _error(404, Error(message=str(error), field="model"), "model_not_found")
-    if isinstance(error, HTTPException):
-        return _error(error.code or 500, Error(message=error.description or error.name))
     status, words = explain(error)
     if status == 500:
         _logger.exception("a completion failed")
-    return _error(status, words)
+    response = _error(status, words, _CODES.get(status))
+    if isinstance(error, HTTPException):
+        add_headers(response, error)
+    return response
 
 
 def _error(status: int, error: Error, code: str | None = None) -> Response:

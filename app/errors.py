@@ -26,6 +26,9 @@ _LATER: dict[type[Exception], tuple[str, int]] = {
     LibraryError: ("the stories cannot be read at present", 10),
 }
 
+EXPECTED: tuple[type[Exception], ...] = (ParameterError, Overloaded, *_LATER, HTTPException)
+"""What a request may end with when all is well."""
+
 
 def handle_errors(app: Flask) -> None:
     """Registers what the app does with errors."""
@@ -36,11 +39,16 @@ def handle_errors(app: Flask) -> None:
 
 
 def explain(error: Exception) -> tuple[int, Error]:
-    """Status and words for a failure that is part of the service's life; a bare 500 for others."""
+    """Status and words for a failure that is part of the service's life, or that HTTP has a status
+    for; a bare 500 for others."""
     if isinstance(error, ParameterError):
         return 400, Error(field=error.field, message=error.message)
     if isinstance(error, Overloaded):
         return 429, _later("too many stories are being written", error.retry_after)
+    if isinstance(error, HTTPException):
+        retry_after = getattr(error, "retry_after", None)  # of TooManyRequests: seconds
+        words = Error(message=error.description or error.name, retry_after=retry_after)
+        return error.code or 500, words
     if isinstance(error, LibraryError):
         _logger.error("%s", error)
     for kind, (message, seconds) in _LATER.items():
@@ -58,6 +66,13 @@ def error_response(status: int, error: Error) -> Response:
     return response
 
 
+def add_headers(response: Response, error: HTTPException) -> None:
+    """What an error has to say in headers: which methods are allowed, when to come again..."""
+    for name, value in error.get_headers(request.environ):
+        if name in ("Allow", "Retry-After", "WWW-Authenticate"):
+            response.headers[name] = value
+
+
 def _later(message: str, seconds: float) -> Error:
     return Error(message=message, retry_after=math.ceil(seconds))
 
@@ -68,13 +83,11 @@ def _expected(error: Exception) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     """Also what Flask makes of an unforeseen exception, which it has logged: a bare 500."""
-    status = error.code or 500
+    status, words = explain(error)
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         page = render_template("error.html", settings=service().settings, name=error.name)
         response = make_response(page, status)
     else:
-        response = error_response(status, Error(message=error.description or error.name))
-    for name, value in error.get_headers(request.environ):
-        if name == "Allow":
-            response.headers[name] = value
+        response = error_response(status, words)
+    add_headers(response, error)
     return response

@@ -17,18 +17,14 @@ from flask import (
     url_for,
 )
 
-from app.api import answer_ancestor, is_for_api, is_served, stored_story
+from app.api import answer_ancestor, begin, is_for_api, is_served, stored_story
 from app.api import like as count_like
 from app.card import card
-from app.errors import explain
+from app.errors import EXPECTED, explain
 from app.library import Relative, StoredStory
 from app.parameters import query_parameters, validate
-from app.queue import Overloaded
 from app.schemas import ParameterError
 from app.service import service
-from app.stories import Stopping, Stories
-from app.visitor import Visitor
-from engine import CheckpointError
 
 blueprint = Blueprint("pages", __name__)
 
@@ -173,8 +169,8 @@ def _write(values: Mapping[str, Any], *, typed: bool) -> Response:
     prefix = values["prefix"]
     try:
         wanted = validate(service().request_schema, {**values}, typed=typed)
-        written = Stories(wanted, service(), Visitor.current()).write()
-    except (ParameterError, Overloaded, Stopping, CheckpointError, MemoryError) as error:
+        written = begin(wanted).write()
+    except EXPECTED as error:
         return _refused(prefix, error)
     if written.id is None:
         return _form(written.text, error="This story could not be kept. Here it is all the same.")

@@ -4,18 +4,31 @@ Every field of Settings is an environment variable of the same name in capitals:
 `THREADS`, `TITLE`...
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from limits import RateLimitItem, parse_many
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
+    SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
+
+LogFormat = Literal["text", "json"]
+
+Rates = tuple[RateLimitItem, ...]
+"""So many in so much time, each of them to be kept."""
+
+_ORIGIN = re.compile(r"https?://[\w.-]+(:\d+)?", re.ASCII)
 
 
 def _lines(value: Any) -> Any:
@@ -25,8 +38,27 @@ def _lines(value: Any) -> Any:
     return value
 
 
-# An empty string in the environment is no file.
-OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+# Compose files and shells cannot unset a variable, only empty it.
+_EmptyIsNone = BeforeValidator(lambda value: value or None)
+OptionalPath = Annotated[Path | None, _EmptyIsNone]
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origins != ("*",) and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin} is no origin such as https://example.org")
+    return origins
+
+
+def parse_rates(text: str) -> Rates:
+    """Limits from a string such as `60/minute;1000/hour`; none from an empty one.
+
+    Raises ValueError.
+    """
+    rates = tuple(parse_many(text)) if text.strip() else ()
+    if any(rate.amount < 1 or rate.get_expiry() < 1 for rate in rates):
+        raise ValueError("a limit must allow something")
+    return rates
 
 
 class SettingsError(ValueError):
@@ -36,7 +68,7 @@ class SettingsError(ValueError):
 class Settings(BaseModel):
     """What an operator may choose. Unset means the default beside it."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, arbitrary_types_allowed=True)
 
     # The model
     checkpoint: Path = Field(
@@ -77,8 +109,29 @@ class Settings(BaseModel):
     max_samples: PositiveInt = 16
     max_body: PositiveInt = Field(64 * 1024, description="bytes")
 
-    # What other sites' pages may do; empty forbids it
-    cors_origin: str = Field("*", description="origin that may read GET answers")
+    # Limits of one client: "60/minute;1000/hour", or empty for none
+    rate_limit: Annotated[Rates, BeforeValidator(parse_rates)] = Field(
+        parse_rates("60/minute;1000/hour"), description="stories"
+    )
+    like_limit: Annotated[Rates, BeforeValidator(parse_rates)] = parse_rates("30/minute")
+
+    # Keys
+    api_keys: OptionalPath = Field(None, description="file with a line `name key [limit]` for each")
+    require_key: bool = Field(False, description="stories for who has an API key only")
+    admin_key: Annotated[Annotated[SecretStr, Field(min_length=16)] | None, _EmptyIsNone] = Field(
+        None, description="the operator's, for /metrics; unset: there is no /metrics"
+    )
+
+    # What other sites' pages may do
+    cors_origin: Annotated[tuple[str, ...], BeforeValidator(_lines), AfterValidator(_origins)] = (
+        Field(
+            ("*",),
+            description="origins whose pages may use the API, separated by |; *: any may read"
+            " what a GET answers; empty: none",
+        )
+    )
+
+    log_format: LogFormat = Field("text", description="of the log on stderr")
 
     # The page
     title: str = "One More Episode"
@@ -92,6 +145,13 @@ class Settings(BaseModel):
         ),
         description="openings offered below the box, separated by |",
     )
+
+    @field_validator("require_key")
+    @classmethod
+    def _some_key(cls, require_key: bool, info: ValidationInfo) -> bool:
+        if require_key and not info.data.get("api_keys"):
+            raise ValueError("API_KEYS is needed, or nobody may ask")
+        return require_key
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Settings":

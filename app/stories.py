@@ -88,9 +88,10 @@ class Stories:
     def __init__(self, request: StoryRequest, service: Service, visitor: Visitor) -> None:
         if service.words.safe_length(request.prefix) is None:
             raise ParameterError("prefix", "contains a word that is not welcome here")
-        self._begun = time.monotonic()
+        self._begun = self._turn = time.monotonic()
         self._request = request
         self._service = service
+        self._metrics = service.metrics
         self._visitor = visitor
         self.model, self._copies = service.current_model.get()
         tokenizer = self.model.tokenizer
@@ -98,7 +99,11 @@ class Stories:
         self._seed = secrets.randbelow(2**32) if request.seed is None else request.seed
         self._drafts: dict[int, _Draft] = {}
         self._generations: dict[int, Generation] = {}
-        self._place = service.queue.enter(request.nsamples, request.length)
+        try:
+            self._place = service.queue.enter(request.nsamples, request.length)
+        except Overloaded:
+            service.metrics.rejections.labels("full").inc()
+            raise
 
     @property
     def prompt_tokens(self) -> int:
@@ -118,7 +123,10 @@ class Stories:
         """
         try:
             yield from self._wait()
+            self._turn = time.monotonic()
+            self._metrics.queue_seconds.observe(self._turn - self._begun)
             yield from self._write()
+            self._metrics.story_seconds.observe(time.monotonic() - self._turn)
         finally:
             self.close()
 
@@ -152,10 +160,12 @@ class Stories:
         while not self._place.wait(_LOOK_AROUND if told > 0 else 0):
             self._look_around()
             if stopping():
+                self._metrics.rejections.labels("stopping").inc()
                 raise Stopping
             now = time.monotonic()
             position, wait = self._place.outlook()
             if now - self._begun > self._service.queue.max_wait:
+                self._metrics.rejections.labels("deadline").inc()
                 raise Overloaded(max(wait, 1.0))
             if position and now - told >= _NEWS:
                 told = now
@@ -164,6 +174,7 @@ class Stories:
     def _write(self) -> Iterator[Event]:
         """A token of each story after the other."""
         length = self._request.length
+        self._metrics.tokens.labels("prompt").inc(self.prompt_tokens)
         live = {i: self._draw(i) for i in range(self._request.nsamples)}
         looked = time.monotonic()
         while live:
@@ -200,6 +211,7 @@ class Stories:
             refusal = yield from self._attempt(index, last=attempt == draws - 1)
             if refusal is None:
                 return
+            self._metrics.resets.labels(refusal).inc()
             yield Reset(index, refusal)
 
     def _attempt(self, index: int, *, last: bool) -> Generator[Text | None, None, Refusal | None]:
@@ -221,6 +233,9 @@ class Stories:
             yield Text(index, request.prefix)
         for token in generation:
             draft.tokens += 1
+            self._metrics.tokens.labels("generated").inc()
+            if draft.tokens == draft.attempts == 1:
+                self._metrics.first_token_seconds.observe(time.monotonic() - self._turn)
             piece = check.feed(stream.feed(self.model.tokenizer.decode([token])))
             draft.continuation += piece
             yield Text(index, piece) if piece else None
@@ -239,6 +254,7 @@ class Stories:
             draft.finish_reason = "stop"
         elif draft.tokens < request.length:
             draft.finish_reason = "deadline"
+        self._metrics.stories.labels(draft.finish_reason).inc()
         if rest:
             yield Text(index, rest)
         return None

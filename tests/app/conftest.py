@@ -49,6 +49,12 @@ def stored_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["CORPUS"] = ""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unlimited() -> None:
+    """Tests ask more often than a visitor may; those of limits give their own."""
+    os.environ["RATE_LIMIT"] = os.environ["LIKE_LIMIT"] = ""
+
+
 @pytest.fixture(scope="session")
 def service_app(tiny_checkpoint: Path) -> Flask:
     return create_app({"CHECKPOINT": str(tiny_checkpoint), "THREADS": 1, "MAX_PREFIX": 600})
@@ -78,17 +84,19 @@ class Server:
 
 
 StartUwsgi = Callable[..., Server]
+StartNginx = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi]:
-    """Starts uWSGI from uwsgi.ini on a checkpoint: on a free port, or on a Unix socket."""
+    """Starts uWSGI from uwsgi.ini on a checkpoint, with settings: on a free port, or on a Unix
+    socket."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(checkpoint: Path, unix_socket: Path | None = None) -> Server:
+    def start(checkpoint: Path, unix_socket: Path | None = None, **settings: str) -> Server:
         log = tmp_path_factory.mktemp("uwsgi") / "log"
         port = free_port()
-        environment = {**os.environ, "CHECKPOINT": str(checkpoint)}
+        environment = {**os.environ, "CHECKPOINT": str(checkpoint), **settings}
         for name in ("PORT", "SOCKET"):
             environment.pop(name, None)
         environment |= {"SOCKET": str(unix_socket)} if unix_socket else {"PORT": str(port)}
@@ -116,7 +124,7 @@ def start_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartUwsgi
 
 
 @pytest.fixture(scope="module")
-def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+def start_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNginx]:
     """Starts nginx from nginx/, changed in its paths and ports alone; returns its URL. ports says
     where it listens instead of at a shipped port; a free one else."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")

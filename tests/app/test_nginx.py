@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,11 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from .conftest import StartUwsgi, free_port, seconds_of_a_stream, wait_until
+from .conftest import StartNginx, StartUwsgi, free_port, seconds_of_a_stream, wait_until
 
 ROOT = Path(__file__).parents[2]
-
-StartNginx = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
