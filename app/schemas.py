@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.endings import End
 from app.settings import Settings
@@ -12,15 +12,8 @@ from engine import END_OF_TEXT
 FinishReason = Literal["stop", "length", "deadline", "filtered"]
 
 
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    return text
-
-
-Plain = Annotated[str, AfterValidator(_no_nul)]
 Prefix = Annotated[
-    Plain,
+    str,
     Field(
         description="how the story begins; the model sees the end of one that leaves no room for"
         " the story in its context window"
@@ -57,12 +50,12 @@ class StoryRequest(BaseModel):
         le=10,
         description="above 1: tokens that the model sees already become less likely; 1: off",
     )
-    stop: list[Annotated[Plain, Field(min_length=1, max_length=100)]] = Field(
+    stop: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default_factory=list,
         max_length=8,
         description="the continuation ends before any of these; may be given several times",
     )
-    truncate: Plain = Field("", max_length=100, description="gpt-2-simple's name of one stop")
+    truncate: str = Field("", max_length=100, description="gpt-2-simple's name of one stop")
     include_prefix: bool = True
     nsamples: Samples = 1
     seed: Seed | None = Field(None, description="random if absent")
@@ -82,11 +75,15 @@ class StoryRequest(BaseModel):
 
     @field_validator("prefix", "truncate", "stop", mode="before")
     @classmethod
-    def _line_ends(cls, text: object) -> object:
-        """As in the corpus, before anything is counted; forms send CRLF."""
+    def _plain(cls, text: object) -> object:
+        """Line ends as in the corpus, before anything is counted: forms send CRLF."""
         if isinstance(text, list):
-            return [cls._line_ends(item) for item in text]
-        return text.replace("\r\n", "\n") if isinstance(text, str) else text
+            return [cls._plain(item) for item in text]
+        if not isinstance(text, str):
+            return text
+        if "\0" in text:
+            raise ValueError("must not contain NUL")
+        return text.replace("\r\n", "\n")
 
     @field_validator("prefix")
     @classmethod
