@@ -445,4 +445,6 @@
   }
   showMood();
   show();
+  // One goes on at the end; who has begun to type is somewhere already.
+  if (document.activeElement !== box) box.setSelectionRange(box.value.length, box.value.length);
 })();

@@ -23,7 +23,7 @@
   // There is no clipboard on plain HTTP.
   copy.hidden = !navigator.clipboard;
   copy.addEventListener("click", () =>
-    navigator.clipboard.writeText(document.querySelector("[rel=canonical]").href).then(
+    navigator.clipboard.writeText(location.origin + location.pathname).then(
       () => say("Link copied."),
       () => say("The browser did not let the link be copied.")
     )

@@ -1,6 +1,7 @@
 """Real parts for the service's tests: checkpoints, uWSGI, nginx, PostgreSQL and a browser."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +21,7 @@ import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import make_url
 
 from app import create_app
@@ -225,6 +228,74 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not executable:
+        pytest.skip("needs Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(
+    start_uwsgi: StartUwsgi,
+    start_nginx: Callable[..., str],
+    tiny_checkpoint: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """The address of the whole service: nginx, uWSGI, a small model."""
+    socket = tmp_path_factory.mktemp("run") / "uwsgi.sock"
+    start_uwsgi(tiny_checkpoint, socket)
+    return start_nginx(socket, "set_real_ip_from 127.0.0.1;\n")
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, site: str) -> Iterator[Visit]:
+    """Opens a page for a visitor of his own, with Playwright's options of a context.
+
+    The test fails on any error on it, on anything that its policy refuses, and on any request to
+    another host. A response of 4xx, which Chromium puts on the console too, is no error.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def complain(words: str) -> None:
+        if "the server responded with a status of 4" not in words:
+            complaints.append(words)
+
+    def visit(url: str = site, **options: Any) -> Page:
+        context = browser.new_context(
+            base_url=url,
+            # For nginx each is another client, whose requests are counted apart.
+            extra_http_headers={"X-Forwarded-For": str(IPv4Address(secrets.randbits(32)))},
+            **options,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complain(str(error)))
+        page.on("console", lambda message: complain(message.text))
+        page.on(
+            "request",
+            lambda request: None if request.url.startswith(f"{url}/") else complain(request.url),
+        )
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not complaints
 
 
 def free_port() -> int:
