@@ -82,7 +82,7 @@ def test_every_way_of_asking_counts(make_client: Any) -> None:
         client.post("/generate", data={"length": 1}),
         client.get("/story?length=1", headers={"Accept": "text/html"}),
     ):
-        assert answer.status_code == 200
+        assert answer.status_code in (200, 303)
     assert client.get("/generate?length=1&stream=true").status_code == 429
     refused = client.post("/v1/completions", json=completion)
     assert refused.status_code == 429
