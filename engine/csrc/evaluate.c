@@ -35,7 +35,7 @@ int32_t gpt2_logits(const gpt2_model *model, const int32_t *tokens, int32_t n, i
             for (int32_t i = 0; i < e.n; i++)
                 rows[i] = (gpt2_row){&kv, tokens[done + i], done + i, i};
             e.rows = rows;
-            gpt2_pool_run(pool, evaluate, &e);
+            gpt2_pool_run(pool, e.n, evaluate, &e);
             memcpy(logits + (int64_t)done * model->hp.n_vocab, e.ws.logits,
                    (size_t)e.n * (size_t)model->hp.n_vocab * sizeof(float));
         }

@@ -4,12 +4,23 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "thread.h"
 
 /* Phases are microseconds apart, so waiting threads spin first; they sleep soon after, because a
  * core that spins while its neighbour needs it makes everybody wait. */
 enum { SPINS = 4000 };
+
+/* Sizes of work are told apart by their highest bit. Of two ways to do it, one thread or all, the
+ * slower is tried again every so many times, and as often in a row as shows its speed: the first
+ * time, threads that have slept wake up. */
+enum { SIZES = 16, TRY_OTHER = 256, TRIES = 4 };
+
+typedef struct {
+    double us[2]; /* running mean: of one thread, of all; 0 before the first time */
+    int32_t runs;
+} timing;
 
 struct gpt2_pool {
     atomic_int n_threads;
@@ -18,6 +29,8 @@ struct gpt2_pool {
     void (*work)(void *, int32_t);
     void *argument;
     atomic_int stopping;
+    int32_t active; /* threads at work: 1 or n_threads */
+    timing timings[SIZES];
 
     /* The barrier: the last to arrive opens the next phase. */
     atomic_int arrived;
@@ -40,7 +53,7 @@ static inline void relax(void) {
 #endif
 }
 
-void gpt2_pool_barrier(gpt2_pool *pool) {
+static void meet(gpt2_pool *pool) {
     unsigned phase = atomic_load(&pool->phase);
     int before = atomic_fetch_add(&pool->arrived, 1);
     if (before == atomic_load(&pool->n_threads) - 1) {
@@ -64,6 +77,10 @@ void gpt2_pool_barrier(gpt2_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+void gpt2_pool_barrier(gpt2_pool *pool) {
+    if (pool->active > 1) meet(pool);
+}
+
 int gpt2_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
     sigset_t all, before;
     fenv_t environment;
@@ -81,10 +98,10 @@ static void *helper(void *start) {
     helper_start s = *(helper_start *)start;
     free(start);
     for (;;) {
-        gpt2_pool_barrier(s.pool); /* opened by run() or free() */
+        meet(s.pool); /* opened by run() or free() */
         if (atomic_load(&s.pool->stopping)) return NULL;
         s.pool->work(s.pool->argument, s.thread);
-        gpt2_pool_barrier(s.pool);
+        meet(s.pool);
     }
 }
 
@@ -92,6 +109,7 @@ gpt2_pool *gpt2_pool_new(int32_t n_threads) {
     gpt2_pool *pool = calloc(1, sizeof *pool);
     if (!pool) return NULL;
     pool->n_threads = n_threads < 1 ? 1 : n_threads;
+    pool->active = 1;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->opened, NULL);
     pool->helpers = calloc((size_t)pool->n_threads, sizeof *pool->helpers);
@@ -115,7 +133,7 @@ gpt2_pool *gpt2_pool_new(int32_t n_threads) {
 
 void gpt2_pool_free(gpt2_pool *pool) {
     atomic_store(&pool->stopping, 1);
-    gpt2_pool_barrier(pool);
+    meet(pool);
     for (int32_t i = 0; i < pool->n_helpers; i++) pthread_join(pool->helpers[i], NULL);
     pthread_cond_destroy(&pool->opened);
     pthread_mutex_destroy(&pool->lock);
@@ -123,18 +141,42 @@ void gpt2_pool_free(gpt2_pool *pool) {
     free(pool);
 }
 
-void gpt2_pool_run(gpt2_pool *pool, void (*work)(void *, int32_t), void *argument) {
+static double now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+void gpt2_pool_run(gpt2_pool *pool, int32_t size, void (*work)(void *, int32_t), void *argument) {
+    int32_t bucket = 0;
+    while (bucket < SIZES - 1 && size >> (bucket + 1)) bucket++;
+    timing *t = &pool->timings[bucket];
+    int all = t->us[1] <= t->us[0], was = pool->active;
+    if (t->runs < 2 * TRIES)
+        all = t->runs < TRIES;
+    else if (t->runs % TRY_OTHER < TRIES)
+        all = !all;
+    if (pool->n_threads == 1) all = 0;
+    t->runs = t->runs < INT32_MAX ? t->runs + 1 : 2 * TRIES;
+
+    double began = now_us();
     pool->work = work;
     pool->argument = argument;
-    gpt2_pool_barrier(pool);
+    pool->active = all ? pool->n_threads : 1;
+    if (all) meet(pool);
     work(argument, 0);
-    gpt2_pool_barrier(pool);
+    if (all) meet(pool);
+    /* One moment's pause must not decide for many runs. */
+    double us = now_us() - began, *mean = &t->us[all];
+    if (pool->active != was) return;
+    if (*mean == 0) *mean = us;
+    *mean += ((us < 2 * *mean ? us : 2 * *mean) - *mean) / 8;
 }
 
 int32_t gpt2_pool_threads(const gpt2_pool *pool) { return pool->n_threads; }
 
 void gpt2_pool_share(const gpt2_pool *pool, int32_t thread, int32_t n, int32_t *begin,
                      int32_t *end) {
-    *begin = (int32_t)((int64_t)n * thread / pool->n_threads);
-    *end = (int32_t)((int64_t)n * (thread + 1) / pool->n_threads);
+    *begin = (int32_t)((int64_t)n * thread / pool->active);
+    *end = (int32_t)((int64_t)n * (thread + 1) / pool->active);
 }

@@ -330,7 +330,7 @@ static void *run(void *argument) {
         clear(s);
         if (s->n_live == 0) continue;
         fill_batch(s);
-        gpt2_pool_run(s->pool, step, s);
+        gpt2_pool_run(s->pool, s->n_rows, step, s);
         pthread_mutex_lock(&s->lock);
         s->stats.computed += s->n_rows;
         s->stats.shared += s->n_shared;
