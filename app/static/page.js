@@ -392,8 +392,9 @@
   });
 
   section.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (/^[1-9]$/.test(event.key)) pick(Number(event.key) - 1);
+    if (event.ctrlKey || event.metaKey || event.altKey || !/^[1-9]$/.test(event.key)) return;
+    event.preventDefault(); // the focus moves to the box, and the digit would follow
+    pick(Number(event.key) - 1);
   });
 
   element("undo").addEventListener("click", undo);

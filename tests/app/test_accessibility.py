@@ -36,7 +36,7 @@ def noted(page: Page, site: str) -> None:
 
 def failed(page: Page, site: str) -> None:
     page.goto("/")
-    page.route("**/generate", lambda route: route.fulfill(status=500, json={}))
+    page.route("**/generate", lambda route: route.fulfill(status=413, json={}))
     button(page, "Write on").click()
     expect(page.get_by_role("alert")).to_be_visible()
 
@@ -73,9 +73,9 @@ State = Callable[[Page, str], None]
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing(visit: Visit, site: str, state: State, scheme: str) -> None:
-    page = visit(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    viewport = {"width": 390, "height": 844}
+    page = visit(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     state(page, site)
-    page.evaluate("Promise.all(document.getAnimations().map((one) => one.finish?.()))")
     found = Axe().run(page, options={"rules": {"target-size": {"enabled": True}}})
     assert not found.violations_count, found.generate_report()
 
@@ -120,7 +120,8 @@ def test_the_focus_is_seen_wherever_it_goes(
             """() => {
                 const node = document.activeElement;
                 if (node === document.body) return "";
-                return `${node.tagName} ${node.id} ${node.ariaLabel ?? ""} ${node.textContent}`;
+                const { tagName, id, name, ariaLabel, textContent } = node;
+                return [tagName, id, name, ariaLabel, textContent].join();
             }"""
         )
         if not name or name in visited:

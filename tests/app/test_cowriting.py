@@ -213,7 +213,7 @@ def test_a_later_visit_finds_the_story_again(page: Page) -> None:
 def test_what_is_typed_before_the_script_comes_counts(page: Page) -> None:
     box(page).fill("Kept")
     held: list[Route] = []
-    page.route("**/page.js*", lambda route: held.append(route))
+    page.route("**/page.js*", lambda route: held.append(route))  # noqa: PLW0108
     page.goto("/", wait_until="commit")
     box(page).fill("Typed")
     expect(page.locator("#tools")).to_be_hidden()
