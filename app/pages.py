@@ -17,7 +17,7 @@ from flask import (
     url_for,
 )
 
-from app.api import answer_ancestor, begin, is_for_api, is_served, stored_story
+from app.api import answer_ancestor, begin, is_for_api, is_served, read_story, stored_story
 from app.api import like as count_like
 from app.card import card
 from app.errors import EXPECTED, explain
@@ -80,7 +80,9 @@ def story() -> Response:
 
 @blueprint.get("/s/<string(length=12):id>")
 def story_page(id: str) -> Response:
-    """A stored story."""
+    """A stored story: a page, or JSON for who prefers that."""
+    if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        return _varying(read_story(id))
     stored = _stored(id)
     whole = stored.prefix + stored.text
     page = render_template(
@@ -92,7 +94,7 @@ def story_page(id: str) -> Response:
         is_served=is_served(stored),
         tree=tree(service().library.family(id)),
     )
-    return _kept(make_response(page))
+    return _varying(_kept(make_response(page)))
 
 
 @blueprint.get("/s/<string(length=12):id>.png")
@@ -212,4 +214,10 @@ def _kept(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()
     response.make_conditional(request)
+    return response
+
+
+def _varying(response: Response) -> Response:
+    """For caches to keep apart from its other form."""
+    response.vary.add("Accept")
     return response

@@ -1,8 +1,9 @@
 // The story being written: its present state, what undo and redo lead to, and keeping all of it.
 "use strict";
 
-// A state is {text, parent, candidates}; states are never changed once they are in here.
-// parent is the id of the stored story that the text ends with, or null.
+// A state is {text, parent, candidates}: parent is the id of the stored story that the text ends
+// with, or null. Nothing in it changes, but for a candidate {text, answer} while it is written: in
+// all states that show it.
 class Draft {
   static #KEY = "draft";
   static #VERSION = 1;

@@ -81,39 +81,51 @@
     }
   }
 
-  // A candidate on the page. What it shows is {text, answer}; answer is the service's, or null for
-  // a text that broke off.
+  // A candidate on the page. A candidate is {text, answer}; answer is what the service says about
+  // it, or null where it broke off.
   class Card {
-    constructor(number) {
+    constructor(number, candidate) {
+      this.candidate = candidate;
       this.node = element("card").content.cloneNode(true).firstElementChild;
       this.part("number").textContent = number;
       this.part("pick").append(` ${number}`);
       this.part("another").setAttribute("aria-label", `Another for ${number}`);
       this.part("share").setAttribute("aria-label", `Share ${number}`);
-      this.part("pick").addEventListener("click", () => pick(number - 1));
-      this.part("another").addEventListener("click", () => another(number - 1));
+      this.part("pick").addEventListener("click", () => pick(this));
+      this.part("another").addEventListener("click", () => another(this));
       this.typewriter = new Typewriter(this.part("text"));
+      this.show();
     }
 
     part(name) {
       return this.node.querySelector(`[data-part=${name}]`);
     }
 
-    // Waits for a text to come.
+    get isBusy() {
+      return this.node.hasAttribute("aria-busy");
+    }
+
+    // Waits for the text to come, in the following two.
     begin() {
       this.node.setAttribute("aria-busy", "true");
       this.part("note").textContent = "";
       this.part("actions").hidden = true;
-      this.typewriter.clear();
     }
 
-    // Forgets what has come.
-    reset(reason) {
+    add(text) {
+      this.candidate.text += text;
+      this.typewriter.add(text);
+    }
+
+    forget(reason) {
+      this.candidate.text = "";
       this.typewriter.clear();
       this.part("note").textContent = REASONS[reason] ?? "Drawn anew.";
     }
 
-    finish({ text, answer }) {
+    // Shows the whole of it, and what can be done with it.
+    show() {
+      const { text, answer } = this.candidate;
       this.node.removeAttribute("aria-busy");
       this.part("text").textContent = text.trimStart();
       const notes = answer ? [ENDINGS[answer.finish_reason] ?? "", origin(answer.copied)] : [];
@@ -184,9 +196,8 @@
 
   function showCards() {
     const { candidates } = draft.state;
-    cards = candidates.map((_, i) => new Card(i + 1));
+    cards = candidates.map((candidate, i) => new Card(i + 1, candidate));
     element("cards").replaceChildren(...cards.map((card) => card.node));
-    cards.forEach((card, i) => card.finish(candidates[i]));
     section.hidden = !cards.length;
   }
 
@@ -205,50 +216,39 @@
     countDown(0);
   }
 
-  // Asks for new texts of some candidates, given by their places.
-  async function write(places) {
+  // Has the candidates of some cards written.
+  async function write(writing) {
     const controller = new AbortController();
     const { signal } = controller;
     running.add(controller);
-    const writing = places.map((i) => cards[i]);
-    const set = (index, candidate) => {
-      const candidates = draft.state.candidates.with(places[index], candidate);
-      draft.state = { ...draft.state, candidates };
-      draft.keep();
-    };
-    const blank = { text: "", answer: null };
-    places.forEach((_, index) => set(index, blank));
     for (const card of writing) card.begin();
     complain("");
     say("Writing.");
     showTools();
     try {
+      const asked = request(writing.length);
       let answer = null;
-      const events = storyEvents(form.dataset.generate, request(places), signal);
-      for await (const [event, data] of events) {
-        signal.throwIfAborted(); // the cards may be others by now
+      for await (const [event, data] of storyEvents(form.dataset.generate, asked, signal)) {
+        signal.throwIfAborted(); // what has come already is not wanted any more
         countDown(event === "refused" ? data.seconds : 0);
         if (event === "refused") say(data.message);
         if (event === "queued") say(place(data));
         if (event === "text") {
           say("Writing.");
-          const { text } = draft.state.candidates[places[data.index]];
-          set(data.index, { text: text + data.text, answer: null });
-          writing[data.index].typewriter.add(data.text);
+          writing[data.index].add(data.text);
         }
-        if (event === "reset") {
-          set(data.index, blank);
-          writing[data.index].reset(data.reason);
-        }
+        if (event === "reset") writing[data.index].forget(data.reason);
         if (event === "done") answer = data;
+        draft.keep();
       }
       if (!answer) throw new Refusal({ message: "the story broke off, try again" });
-      (answer.samples ?? [answer]).forEach(({ text, id, url, copied, finish_reason }, index) =>
-        set(index, { text, answer: { id, url, copied, finish_reason } })
+      (answer.samples ?? [answer]).forEach(({ text, id, url, copied, finish_reason }, i) =>
+        Object.assign(writing[i].candidate, { text, answer: { id, url, copied, finish_reason } })
       );
+      draft.keep();
       await Promise.all(writing.map((card) => card.typewriter.idle));
       signal.throwIfAborted();
-      say(places.length > 1 ? "Three ways on are written. Pick one." : "Another is written.");
+      say(writing.length > 1 ? "Three ways on are written. Pick one." : "Another is written.");
     } catch (error) {
       if (!signal.aborted) {
         // TypeError is what fetch throws without a network.
@@ -256,52 +256,55 @@
         say("");
       }
     } finally {
-      // Stopped by the reader, or at the end; but not where other cards are shown by now.
-      writing.forEach((card, index) => {
-        if (cards.includes(card)) card.finish(draft.state.candidates[places[index]]);
-      });
-      if (running.delete(controller) || !signal.aborted) countDown(0);
+      for (const card of writing) card.show();
+      if (!signal.aborted) countDown(0);
+      running.delete(controller);
       showTools();
     }
   }
 
-  function request(places) {
+  function request(nsamples) {
     const chosen = new FormData(form);
     const parameters = {
       prefix: tail(withoutBlanks(draft.state.text)).trimStart(),
       length: Number(chosen.get("length")),
       temperature: Number(chosen.get("temperature")),
-      nsamples: places.length,
+      nsamples,
       include_prefix: false,
     };
     if (draft.state.parent) parameters.parent = draft.state.parent;
     return parameters;
   }
 
+  const blank = () => ({ text: "", answer: null });
+
   function writeOn() {
     stop();
-    const candidates = Array.from({ length: WIDE }, () => ({ text: "", answer: null }));
-    const next = { ...draft.state, candidates };
+    const next = { ...draft.state, candidates: Array.from({ length: WIDE }, blank) };
     if (draft.state.candidates.length) draft.commit(next);
     else draft.state = next;
     lastInput = null;
     show();
     section.focus({ preventScroll: true });
     section.scrollIntoView({ block: "nearest", behavior: still.matches ? "auto" : "smooth" });
-    write(candidates.map((_, i) => i));
+    write(cards);
   }
 
-  function another(i) {
-    draft.commit({ ...draft.state });
+  function another(card) {
+    const { candidates } = draft.state;
+    const i = cards.indexOf(card);
+    draft.commit({ ...draft.state, candidates: candidates.with(i, blank()) });
     lastInput = null;
+    card.candidate = draft.state.candidates[i];
+    card.typewriter.clear();
     section.focus({ preventScroll: true }); // its button goes while it is written
-    write([i]);
+    write([card]);
   }
 
-  function pick(i) {
-    const { text, parent, candidates } = draft.state;
-    const candidate = candidates[i];
-    if (!candidate?.text || cards[i].node.hasAttribute("aria-busy")) return;
+  function pick(card) {
+    const { text, parent } = draft.state;
+    const { candidate } = card;
+    if (!candidate.text || card.isBusy) return;
     stop();
     const begun = withoutBlanks(text);
     goOn({
@@ -351,9 +354,9 @@
 
   // A step of undo is a word typed, a run of deletions, or anything larger.
   box.addEventListener("input", ({ inputType, data }) => {
-    const runs = inputType === lastInput && /^(insert(Composition)?Text|deleteContent)/.test(inputType);
+    const isSmall = /^(insert(Composition)?Text|deleteContent)/.test(inputType);
     const next = { ...draft.state, text: box.value };
-    if (runs && !/^\s/.test(data ?? "")) draft.state = next;
+    if (isSmall && inputType === lastInput && !/^\s/.test(data ?? "")) draft.state = next;
     else draft.commit(next);
     lastInput = inputType;
     showBox();
@@ -394,7 +397,8 @@
   section.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !/^[1-9]$/.test(event.key)) return;
     event.preventDefault(); // the focus moves to the box, and the digit would follow
-    pick(Number(event.key) - 1);
+    const card = cards[Number(event.key) - 1];
+    if (card) pick(card);
   });
 
   element("undo").addEventListener("click", undo);

@@ -157,6 +157,20 @@ def test_picks_and_typing_are_undone_and_redone(page: Page) -> None:
     expect(box(page)).to_have_value(picked)
 
 
+def test_typing_while_it_is_written_is_undone_alone(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/generate", lambda route: held.append(route))  # noqa: PLW0108
+    box(page).fill("Wren")
+    button(page, "Write on").click()
+    box(page).press_sequentially("!")
+    expect(box(page)).to_have_value("Wren!")
+    served(done(*[sample(f" {i}") for i in range(3)]))(held[0])
+    assert candidates(page) == ["0", "1", "2"]
+    page.keyboard.press("Control+z")
+    expect(box(page)).to_have_value("Wren")
+    assert page.locator("#cards .text").all_text_contents() == ["0", "1", "2"]
+
+
 def test_a_new_story_leaves_the_old_one_to_undo(page: Page) -> None:
     box(page).fill(OPENING)
     write_on(page)
@@ -443,10 +457,7 @@ def test_waiting_can_be_stopped(page: Page) -> None:
 @pytest.fixture(scope="module")
 def small(start_uwsgi: StartUwsgi, busy_checkpoint: Path) -> str:
     """The address of a service that writes three stories at once, slowly."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"MAX_BATCH": "3", "MAX_WAIT": "600"}.items():
-            patch.setenv(name, value)
-        return str(start_uwsgi(busy_checkpoint).url)
+    return str(start_uwsgi(busy_checkpoint, MAX_BATCH="3", MAX_WAIT="600").url)
 
 
 def is_idle(url: str) -> bool:

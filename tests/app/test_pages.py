@@ -212,6 +212,15 @@ def test_pages_of_stories_are_kept_until_they_change(client: FlaskClient) -> Non
     assert client.get(path, headers=known).status_code == 200
 
 
+def test_programs_get_the_story_as_json(client: FlaskClient) -> None:
+    path = written(client, "/story?prefix=Wren&length=5&seed=1")
+    for accept, kind in (("application/json", "application/json"), ("*/*", "text/html")):
+        answer = client.get(path, headers={"Accept": accept})
+        assert (answer.mimetype, answer.headers["Vary"]) == (kind, "Accept")
+    story = client.get(path, headers={"Accept": "application/json"}).get_json()
+    assert story == client.get(path.replace("/s/", "/stories/")).get_json()
+
+
 def test_markup_is_text(service_app: Flask, client: FlaskClient) -> None:
     id = "markup000000"
     keep(service_app, id, prefix=MARKUP, text=MARKUP)
