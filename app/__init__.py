@@ -42,6 +42,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     """
     settings = Settings.read({**os.environ, **(config or {})})
     configure_logs(settings.log_format)
+    stop_gracefully()  # first: threads begun earlier would take its signal
     app = Flask(__name__)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body,
@@ -65,7 +66,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     handle_errors(app)
     app.before_request(refuse_lost_query)
     app.after_request(_add_headers)
-    stop_gracefully()
     return app
 
 
