@@ -2,6 +2,7 @@
 
 import logging
 import math
+from http import HTTPStatus
 
 from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -32,10 +33,9 @@ EXPECTED: tuple[type[Exception], ...] = (ParameterError, Overloaded, *_LATER, HT
 
 def handle_errors(app: Flask) -> None:
     """Registers what the app does with errors."""
-    for kind in (ParameterError, Overloaded, *_LATER):
+    for kind in EXPECTED:
         app.register_error_handler(kind, _expected)
     app.register_error_handler(Abandoned, lambda _: Response(status=_CLIENT_CLOSED_REQUEST))
-    app.register_error_handler(HTTPException, _http_error)
 
 
 def explain(error: Exception) -> tuple[int, Error]:
@@ -78,16 +78,17 @@ def _later(message: str, seconds: float) -> Error:
 
 
 def _expected(error: Exception) -> Response:
-    return error_response(*explain(error))
-
-
-def _http_error(error: HTTPException) -> Response:
     """Also what Flask makes of an unforeseen exception, which it has logged: a bare 500."""
     status, words = explain(error)
-    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        page = render_template("error.html", settings=service().settings, name=error.name)
+    accepted = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    if accepted == "text/html" and not isinstance(error, ParameterError):
+        name = HTTPStatus(status).phrase
+        page = render_template("error.html", settings=service().settings, name=name)
         response = make_response(page, status)
+        if words.retry_after is not None:
+            response.headers["Retry-After"] = str(words.retry_after)
     else:
         response = error_response(status, words)
-    add_headers(response, error)
+    if isinstance(error, HTTPException):
+        add_headers(response, error)
     return response

@@ -258,7 +258,9 @@ class Library:
                 .order_by(near.c.depth, _Story.created, _Story.id)
             ).all()
         return [
-            Relative(story.id, story.parent, _excerpt(story.excerpt), story.likes, story.created)
+            Relative(
+                story.id, story.parent, excerpt(story.excerpt, _EXCERPT), story.likes, story.created
+            )
             for story in found
         ]
 
@@ -355,9 +357,13 @@ def _near_root(lineage: list[str]) -> Subquery:
     )
 
 
-def _excerpt(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= _EXCERPT else words[:_EXCERPT].rsplit(" ", 1)[0] + "…"
+def excerpt(text: str, length: int) -> str:
+    """The beginning of a text on one line: at most length characters, whole words if possible."""
+    line = " ".join(text.split())
+    if len(line) <= length:
+        return line
+    words = line[:length].rpartition(" ")[0] or line[: length - 1]
+    return words.rstrip(" .,;:-") + "…"
 
 
 @contextmanager

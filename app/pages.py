@@ -21,7 +21,7 @@ from app.api import answer_ancestor, begin, is_for_api, is_served, read_story, s
 from app.api import like as count_like
 from app.card import card
 from app.errors import EXPECTED, explain
-from app.library import Relative, StoredStory
+from app.library import Relative, StoredStory, excerpt
 from app.parameters import query_parameters, validate
 from app.schemas import ParameterError
 from app.service import service
@@ -118,15 +118,6 @@ def like(id: str) -> Response:
     if count_like(id) is None:
         abort(404)
     return _to_page(id)
-
-
-def excerpt(text: str, length: int) -> str:
-    """The beginning of a text on one line: at most length characters, whole words if possible."""
-    line = " ".join(text.split())
-    if len(line) <= length:
-        return line
-    words = line[:length].rpartition(" ")[0] or line[: length - 1]
-    return words.rstrip(" .,;:-") + "…"
 
 
 def paragraphs(text: str) -> str:

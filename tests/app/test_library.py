@@ -323,8 +323,8 @@ def test_an_excerpt_is_what_a_story_adds(library: Library) -> None:
     )
     excerpts = [relative.excerpt for relative in library.family(id_of(1))]
     assert excerpts[:3] == ["Wren wakes up.", "It rains.", ""]
-    assert excerpts[3].endswith(" word…") and len(excerpts[3]) <= 81
-    assert excerpts[4] == "é" * 80 + "…"
+    assert excerpts[3].endswith(" word…") and len(excerpts[3]) <= 80
+    assert excerpts[4] == "é" * 79 + "…"
 
 
 @pytest.mark.parametrize(
@@ -583,7 +583,7 @@ def test_any_text_comes_back(tmp_path: Path) -> None:
         library.save([saved])
         assert library.get(saved.id) == saved
         (relative,) = library.family(saved.id)
-        assert len(relative.excerpt) <= 81
+        assert len(relative.excerpt) <= 80
 
     comes_back()
     library.close()
