@@ -10,10 +10,13 @@ RUN pip install --no-cache-dir -r requirements.txt
 FROM python:3.13.5-slim-bookworm
 COPY --from=build /srv /srv
 WORKDIR /srv/app
+# Where the stories are kept: a new volume takes its owner from here.
+RUN install -d -o 10001 -g 10001 data
 ENV PATH=/srv/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     SOCKET=/run/app/uwsgi.sock
 USER 10001:10001
-# Ctrl-C's signal: uWSGI ends at once.
-STOPSIGNAL SIGINT
-CMD ["uwsgi", "--ini", "uwsgi.ini", "--binary-path", "/srv/venv/bin/python"]
+# uWSGI finishes the stories it has begun; uwsgi.ini says how long that may take.
+STOPSIGNAL SIGTERM
+# A PORT in .env is for nginx.
+CMD ["env", "-u", "PORT", "uwsgi", "--ini", "uwsgi.ini", "--binary-path", "/srv/venv/bin/python"]

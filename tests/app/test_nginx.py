@@ -251,6 +251,22 @@ def test_each_request_gets_an_id_that_nobody_can_choose(
     assert request_id.decode() in log.read_text()
 
 
+def test_when_the_app_is_told_to_end_a_story_is_finished_and_others_told_to_return(
+    start_uwsgi: StartUwsgi, start_nginx: StartNginx, busy_checkpoint: Path, tmp_path: Path
+) -> None:
+    server = start_uwsgi(busy_checkpoint, tmp_path / "uwsgi.sock")
+    url = start_nginx(tmp_path / "uwsgi.sock")
+    query = {"length": "900", "seed": "2", "end": "token", "stream": "true"}
+    with requests.get(f"{url}/generate", params=query, stream=True, timeout=60) as story:
+        lines = story.iter_lines(chunk_size=1)
+        assert next(lines) == b"event: text"
+        server.process.terminate()
+        wait_until(lambda: not requests.get(f"{url}/healthz", timeout=60).ok)
+        assert_it_says_when_to_return(requests.get(f"{url}/", timeout=60), 503)
+        assert b"event: done" in list(lines)
+    assert server.process.wait(60) == 0
+
+
 @pytest.mark.parametrize("form", [True, False])
 def test_bodies_may_come_in_chunks(url: str, form: bool) -> None:
     body = b"prefix=Wren&length=3&seed=1" if form else b'{"prefix": "Wren", "length": 3, "seed": 1}'
