@@ -68,9 +68,10 @@ def _wait_for_stop() -> None:
     _stopping.set()
     signal.raise_signal(signal.SIGHUP)  # uWSGI's handler: accept nothing, finish, end
     for number in uwsgi.sockets:
-        with socket.socket(fileno=os.dup(number)) as listening:
+        # The worker shares it with its master: from here on nobody can connect. Who has connected
+        # and been accepted by nobody is turned away.
+        with socket.socket(fileno=os.dup(number)) as listening, suppress(OSError):
             listening.setblocking(False)
-            listening.shutdown(socket.SHUT_RDWR)  # for every process: nobody can connect now
-            with suppress(OSError):  # until nobody is left who has connected and been not accepted
-                while True:
-                    listening.accept()[0].close()
+            listening.shutdown(socket.SHUT_RDWR)
+            while True:
+                listening.accept()[0].close()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -251,16 +252,22 @@ def test_each_request_gets_an_id_that_nobody_can_choose(
     assert request_id.decode() in log.read_text()
 
 
-def test_when_the_app_is_told_to_end_a_story_is_finished_and_others_told_to_return(
+def test_when_the_app_is_told_to_end_stories_are_finished_and_others_told_to_return(
     start_uwsgi: StartUwsgi, start_nginx: StartNginx, busy_checkpoint: Path, tmp_path: Path
 ) -> None:
-    server = start_uwsgi(busy_checkpoint, tmp_path / "uwsgi.sock")
+    server = start_uwsgi(busy_checkpoint, tmp_path / "uwsgi.sock", MAX_BATCH="16", MAX_WAIT="60")
     url = start_nginx(tmp_path / "uwsgi.sock")
-    query = {"length": "900", "seed": "2", "end": "token", "stream": "true"}
-    with requests.get(f"{url}/generate", params=query, stream=True, timeout=60) as story:
+    query = {"length": "900", "nsamples": "16", "seed": "2", "end": "token", "stream": "true"}
+    with (
+        ThreadPoolExecutor(1) as pool,
+        requests.get(f"{url}/generate", params=query, stream=True, timeout=60) as story,
+    ):
         lines = story.iter_lines(chunk_size=1)
         assert next(lines) == b"event: text"
+        in_line = pool.submit(requests.get, f"{url}/generate", timeout=60)
+        wait_until(lambda: requests.get(f"{url}/healthz", timeout=60).json()["waiting"] == 1)
         server.process.terminate()
+        assert_it_says_when_to_return(in_line.result(), 503)
         wait_until(lambda: not requests.get(f"{url}/healthz", timeout=60).ok)
         assert_it_says_when_to_return(requests.get(f"{url}/", timeout=60), 503)
         assert b"event: done" in list(lines)
@@ -346,6 +353,7 @@ def test_the_certificate_authoritys_question_is_answered_over_http(public: dict[
     assert missing.json()["error"]["message"]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
 @pytest.mark.parametrize(
     ("version", "cipher", "accepted"),
     [
