@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -206,3 +207,119 @@ def test_nothing_that_is_asked_is_a_server_error(
 ) -> None:
     assert client.get(path, query_string=query).status_code in (200, 303, 400)
     assert client.post("/generate", data=query).status_code in (200, 400, 415)
+
+
+def test_head_writes_nothing(service_app: Flask, client: FlaskClient) -> None:
+    for path in ("/generate", "/?prefix=Wren", "/story?prefix=Wren", "/generate?stream=true"):
+        computed = service_app.extensions["service"].current_model.get().model.stats().computed
+        answer = client.head(path)
+        assert (answer.status_code, answer.data) == (200, b"")
+        assert service_app.extensions["service"].current_model.get().model.stats().computed == (
+            computed
+        )
+    assert client.head("/generate?length=0").status_code == 400
+
+
+def test_gpt_2_cloud_runs_contract(client: FlaskClient) -> None:
+    """Its page sends strings, its programs numbers; a GET without parameters is a request too."""
+    story = client.get(f"/?{ASK}").get_json()
+    strings = {"prefix": "Wren", "seed": "5", "length": "40", "include_prefix": "True"}
+    typed = {"prefix": "Wren", "seed": 5, "length": 40, "include_prefix": True}
+    for values in (strings, typed):
+        assert client.post("/", json=values).get_json() == story
+    assert client.post("/", data=strings).get_json() == story
+    answer = client.get("/", headers={"Accept": "application/json"})
+    assert answer.get_json()["text"]
+    assert client.post("/", json={"length": "many"}).get_json()["error"]["field"] == "length"
+
+
+def test_a_story_ends_before_any_of_its_stops(client: FlaskClient) -> None:
+    values = {"prefix": "Wren", "seed": 5, "length": 60, "end": "token", "include_prefix": False}
+    text = client.post("/generate", json=values).get_json()["text"]
+    first, second = text[10], text[20]
+    for asked in (
+        client.post("/generate", json={**values, "stop": [second, first]}),
+        client.get("/generate", query_string={**values, "stop": [second, first]}),
+    ):
+        answer = asked.get_json()
+        assert answer["text"] == text[: min(text.index(first), text.index(second))]
+        assert answer["finish_reason"] == "stop"
+
+
+def test_a_stored_story_tells_how_to_write_it_again(client: FlaskClient) -> None:
+    told = client.get(f"/generate?{ASK}&nsamples=2&top_p=0.9&stop=zz").get_json()
+    for sample in told["samples"]:
+        stored = client.get(f"/stories/{sample['id']}").get_json()
+        assert (stored["url"], stored["is_served"]) == (sample["url"], True)
+        values = {**stored["parameters"], "prefix": stored["prefix"], "seed": stored["seed"]}
+        again = client.post("/generate", json=values).get_json()
+        assert again["text"] == stored["prefix"] + stored["text"] == sample["text"]
+        assert (again["id"], again["model"]) == (sample["id"], stored["model"])
+    for id in ("000000000000", "x", "..", "é" * 12):
+        answer = client.get(f"/stories/{id}")
+        assert answer.status_code == 404
+        assert answer.get_json()["error"]["message"]
+
+
+def test_continuations_are_a_family(client: FlaskClient) -> None:
+    root = client.get("/generate?prefix=Wren&length=20").get_json()
+    values = {"prefix": root["text"], "length": 20, "parent": root["id"], "nsamples": 2}
+    children = client.post("/generate", json=values).get_json()["samples"]
+    family = client.get(f"/stories/{children[0]['id']}").get_json()["family"]
+    assert {one["id"]: one["parent"] for one in family} == {
+        root["id"]: None,
+        **{child["id"]: root["id"] for child in children},
+    }
+
+
+def test_a_client_likes_a_story_once(client: FlaskClient) -> None:
+    id = client.get("/generate?prefix=Wren&length=5").get_json()["id"]
+    for address, likes in (("203.0.113.1", 1), ("203.0.113.1", 1), ("203.0.113.2", 2)):
+        answer = client.post(f"/stories/{id}/like", environ_base={"REMOTE_ADDR": address})
+        assert answer.get_json() == {"likes": likes}
+    assert client.get(f"/stories/{id}").get_json()["likes"] == 2
+    assert client.post("/stories/000000000000/like").status_code == 404
+
+
+def test_who_finds_no_place_is_told_when_to_come_back(tiny_checkpoint: Path) -> None:
+    app = create_app({"CHECKPOINT": str(tiny_checkpoint), "MAX_BATCH": 1, "MAX_WAIT": 0.2})
+    client = app.test_client()
+    place = app.extensions["service"].queue.enter(1, 1000)
+    for path in ("/generate", "/?sample=a&callback=f", "/generate?stream=true"):
+        answer = client.get(path)
+        assert answer.status_code == 429
+        seconds = int(answer.headers["Retry-After"])
+        assert answer.get_json()["error"]["retry_after"] == seconds >= 1
+    place.leave()
+    place = app.extensions["service"].queue.enter(1, 1)  # soon over, so it seems
+    assert client.get("/generate").status_code == 429
+    (name, data) = events(client.get("/generate?stream=true&length=5").text)[-1]
+    assert (name, data["error"]["retry_after"] >= 1) == ("error", True)
+    place.leave()
+    assert client.get("/generate?length=5").status_code == 200
+
+
+def test_a_model_that_is_gone(
+    tiny_checkpoint: Path, other_checkpoint: Path, tmp_path: Path
+) -> None:
+    stories = {"DATABASE_URL": f"sqlite:///{tmp_path}/stories.db"}
+    client = create_app({"CHECKPOINT": str(tiny_checkpoint), **stories}).test_client()
+    id = client.get(f"/generate?{ASK}").get_json()["id"]
+    later = create_app({"CHECKPOINT": str(other_checkpoint), **stories}).test_client()
+    assert later.get(f"/stories/{id}").get_json() == {
+        **client.get(f"/stories/{id}").get_json(),
+        "is_served": False,
+    }
+    assert "no longer served" in later.get(f"/s/{id}").text
+
+
+def test_without_a_database_reading_is_for_later(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    url = f"sqlite:///{tmp_path}/file/stories.db"
+    client = create_app({"CHECKPOINT": str(tiny_checkpoint), "DATABASE_URL": url}).test_client()
+    answer = client.get("/stories/000000000000")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    page = client.get("/s/000000000000", headers={"Accept": "text/html"})
+    assert (page.status_code, page.mimetype) == (503, "text/html")
+    assert client.get(f"/generate?{ASK}").get_json()["id"] is None
