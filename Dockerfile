@@ -8,6 +8,10 @@ COPY . .
 RUN pip install --no-cache-dir -r requirements.txt
 
 FROM python:3.13.5-slim-bookworm
+# The letters of the pictures that links to stories show.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends fonts-dejavu-core=2.37-6 \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /srv /srv
 WORKDIR /srv/app
 # Where the stories are kept: a new volume takes its owner from here.

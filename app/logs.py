@@ -29,6 +29,7 @@ def configure_logs(log_format: LogFormat) -> None:
     handler.setFormatter(_JSON if log_format == "json" else _TEXT)
     handler.addFilter(_add_request_id)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # else two lines at each start
 
 
 def name_requests(app: Flask) -> None:

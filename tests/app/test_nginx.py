@@ -42,6 +42,8 @@ def test_a_story_and_a_page(url: str) -> None:
     assert requests.post(f"{url}/generate", json={"seed": 1, "length": 5}, timeout=60).ok
     page = requests.get(f"{url}/story", params=query, timeout=60)
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert f'property="og:url" content="{page.url}"' in page.text
+    assert page.url.startswith(f"{url}/s/")
     assert requests.get(f"{url}/healthz", timeout=60).json()["status"] == "ok"
 
 
