@@ -24,9 +24,11 @@ from app.queue import Queue
 from app.schemas import bounded_request
 from app.service import Service
 from app.settings import Settings, SettingsError
-from app.visitor import stop_gracefully
+from app.visitor import stop_gracefully, threads
 
 _logger = logging.getLogger(__name__)
+
+_SPARE_THREADS = 16
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -41,6 +43,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     the app may be created before a fork.
     """
     settings = Settings.read({**os.environ, **(config or {})})
+    _check_threads(settings)
     configure_logs(settings.log_format)
     stop_gracefully()  # first: threads begun earlier would take its signal
     app = Flask(__name__)
@@ -67,6 +70,16 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.before_request(refuse_lost_query)
     app.after_request(_add_headers)
     return app
+
+
+def _check_threads(settings: Settings) -> None:
+    """Whoever is written for or waits takes one of uWSGI's threads; some are for all else."""
+    available = threads()
+    if available and settings.max_batch + settings.max_waiting > available - _SPARE_THREADS:
+        raise SettingsError(
+            f"MAX_BATCH, MAX_WAITING: {available - _SPARE_THREADS} together at most, with the"
+            f" {available} threads of uwsgi.ini (and see limit_conn in nginx/service.conf)"
+        )
 
 
 def _service(settings: Settings) -> Service:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import HTTPException, NotFound
 
 from app.errors import explain
 from app.library import StoredStory
@@ -137,8 +137,13 @@ def begin(story: StoryRequest) -> Stories:
 
     Raises werkzeug's Unauthorized and TooManyRequests, and what Stories raises.
     """
-    service().limits.admit_stories(story.nsamples)
-    return Stories(story, service(), Visitor.current())
+    stories = Stories(story, service(), Visitor.current())
+    try:
+        service().limits.admit_stories(story.nsamples)
+    except HTTPException:
+        stories.close()
+        raise
+    return stories
 
 
 def stream_response(stories: Stories, events: Iterator[str]) -> Response:

@@ -1,6 +1,8 @@
 """The model that is served: looked up at every request, loaded when its checkpoint has changed."""
 
 import logging
+import math
+import time
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -8,6 +10,8 @@ from typing import NamedTuple
 from corpus.copies import IN_CHECKPOINT, CopyIndex, build, index_of, up_to_date
 from corpus.documents import CorpusError
 from engine import CheckpointError, Model, signature
+
+_PATIENCE = 30  # seconds between two tries where the machine is to blame
 
 _logger = logging.getLogger(__name__)
 
@@ -17,6 +21,8 @@ class Current(NamedTuple):
 
     model: Model
     copies: CopyIndex | None
+    since: int
+    """When it was loaded: seconds since 1970."""
 
 
 class CurrentModel:
@@ -36,6 +42,7 @@ class CurrentModel:
         self._corpus = corpus
         self._current: Current | None = None
         self._tried: object = None  # signature of what was loaded last, with success or without
+        self._try_again = math.inf  # when, by time.monotonic()
         self._loading = Lock()
 
     @property
@@ -49,7 +56,7 @@ class CurrentModel:
         The first request to find a new checkpoint loads it, and others are served by the old one
         meanwhile. Raises CheckpointError where there has been no good one yet.
         """
-        if signature(self._path) != self._tried:
+        if signature(self._path) != self._tried or time.monotonic() > self._try_again:
             self._update()
         if self._current is None:
             raise CheckpointError(self.error or f"{self._path} is being loaded")
@@ -60,16 +67,19 @@ class CurrentModel:
             return
         try:
             found = signature(self._path)
-            if found == self._tried:
+            if found == self._tried and time.monotonic() <= self._try_again:
                 return  # another request has loaded it meanwhile
+            self._try_again = math.inf
             try:
                 model = Model.load(self._path, threads=self._threads, max_batch=self._max_batch)
-                self._current = Current(model, self._open_copies())
+                self._current = Current(model, self._open_copies(), int(time.time()))
                 self.error = None
                 _logger.info("serving %s, model %s", self._path, model.identity)
             except (CheckpointError, OSError, MemoryError) as error:
                 self.error = str(error) or type(error).__name__
                 _logger.error("cannot load %s: %s", self._path, self.error)
+                if not isinstance(error, CheckpointError):  # memory or a disk: it may pass
+                    self._try_again = time.monotonic() + _PATIENCE
             self._tried = found
         finally:
             self._loading.release()

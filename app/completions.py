@@ -20,6 +20,7 @@ from app.parameters import body_parameters, validate
 from app.schemas import Error, ParameterError, Sample, StoryResponse
 from app.service import service
 from app.stories import Abandoned, Stories, Text
+from engine import END_OF_TEXT
 
 blueprint = Blueprint("completions", __name__, url_prefix="/v1")
 
@@ -49,7 +50,7 @@ class CompletionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: str = Field(max_length=200, description="a name of /v1/models")
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)] = ""
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)] | None = None
     max_tokens: int | None = Field(None, ge=1, description="16 if absent")
     temperature: float = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -64,7 +65,7 @@ class CompletionRequest(BaseModel):
     frequency_penalty: float | None = Field(None, ge=0, le=0)
     presence_penalty: float | None = Field(None, ge=0, le=0)
     logprobs: None = None
-    logit_bias: None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
     suffix: None = None
 
     top_k: int = Field(0, ge=0, le=100_000)
@@ -76,8 +77,9 @@ class CompletionRequest(BaseModel):
 
     def story_parameters(self) -> dict[str, Any]:
         """The same as our own API would have it."""
+        prompt = self.prompt[0] if isinstance(self.prompt, list) else self.prompt or ""
         return {
-            "prefix": self.prompt if isinstance(self.prompt, str) else self.prompt[0],
+            "prefix": "" if prompt == END_OF_TEXT else prompt,  # their default, where all begins
             "length": 16 if self.max_tokens is None else self.max_tokens,
             "temperature": self.temperature,
             "top_k": self.top_k,
@@ -230,9 +232,8 @@ def _error_text(status: int, error: Error, code: str | None = None) -> str:
 
 
 def _served() -> ServedModel:
-    path = service().settings.checkpoint
-    service().current_model.get()
-    return ServedModel(id=path.name, created=int(path.stat().st_mtime))
+    since = service().current_model.get().since
+    return ServedModel(id=service().settings.checkpoint.name, created=since)
 
 
 def _check_name(name: str) -> None:
@@ -283,4 +284,4 @@ def _chunks(stories: Stories, blank: Completion, *, with_usage: bool) -> Iterato
         status, words = explain(error)
         if status == 500:
             _logger.exception("a stream broke off")
-        yield f"data: {_error_text(status, words)}\n\n"
+        yield f"data: {_error_text(status, words, _CODES.get(status))}\n\n"

@@ -61,9 +61,22 @@ class WordList:
                 found = [w for _, w in words[i : i + len(phrase)]]
                 if found == phrase and (whole or words[i + len(phrase) - 1][0] < last):
                     return None
-                if not whole and phrase[: len(found)] == found:
+                is_open = not whole and i + len(found) == len(words)
+                if is_open and _may_become(found, phrase):
                     safe = min(safe, start)
         return safe
+
+    def context(self, text: str) -> str:
+        """The end of a text that may, with what follows it, become one of them."""
+        longest = max((len(p) for phrases in self._phrases.values() for p in phrases), default=0)
+        starts = [chunk.start() for chunk in _CHUNK.finditer(text)]
+        return text[starts[-longest] :] if longest and len(starts) > longest else text
+
+
+def _may_become(words: list[str], phrase: list[str]) -> bool:
+    """Whether words, whose last may go on, are the beginning of a phrase."""
+    *closed, last = words
+    return closed == phrase[: len(closed)] and phrase[len(closed)].startswith(last)
 
 
 def _words(text: str) -> list[str]:
@@ -101,12 +114,15 @@ class _Loop:
 
 
 class Check:
-    """One story on its way through the gate."""
+    """One story on its way through the gate. prefix is what stands before it already."""
 
-    def __init__(self, words: WordList, copies: CopyIndex | None, *, may_copy: bool) -> None:
+    def __init__(
+        self, words: WordList, copies: CopyIndex | None, *, may_copy: bool, prefix: str = ""
+    ) -> None:
         self.refusal: Refusal | None = None
         """Why the text must not go on."""
         self._words = words
+        self._before = words.context(prefix) if words else ""
         self._held = ""
         self._loop = _Loop()
         self._scanner = copies.scanner() if copies else None
@@ -136,7 +152,7 @@ class Check:
         self._held += text
         safe: int | None = len(self._held)
         if self._words:
-            safe = self._words.safe_length(self._held, whole=whole)
+            safe = self._words.safe_length(self._before + self._held, whole=whole)
         self._scan(text, whole=whole)
         if safe is None:
             self.refusal = "word"
@@ -146,7 +162,10 @@ class Check:
             self.refusal = "copied"
         if self.refusal:
             return ""
-        shown, self._held = self._held[:safe], self._held[safe:]
+        end = max(0, (safe or 0) - len(self._before))
+        shown, self._held = self._held[:end], self._held[end:]
+        if shown:
+            self._before = ""
         return shown
 
     def _scan(self, text: str, *, whole: bool) -> None:

@@ -72,16 +72,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in values:
             raise ParameterError(name, "is given more than once")
-        values[name] = _unicode(name, value)
+        values[name] = value
     return values
 
 
-def _unicode(name: str, value: Any) -> Any:
-    try:
-        json.dumps([name, value], ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # of surrogates: escaped ones in JSON, or _form's bad bytes
-        raise ParameterError(name, "is not valid Unicode") from None
-    return value
+def _unicode(values: dict[str, Any]) -> dict[str, Any]:
+    for name, value in values.items():
+        try:
+            json.dumps([name, value], ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # of surrogates: escaped ones in JSON, or _form's bad bytes
+            raise ParameterError(name, "is not valid Unicode") from None
+    return values
 
 
 def _form(encoded: bytes) -> dict[str, Any]:
@@ -97,18 +98,18 @@ def _form(encoded: bytes) -> dict[str, Any]:
         raise ParameterError(None, f"more than {_MAX_FIELDS} parameters") from None
     lists = {name: [value for key, value in pairs if key == name] for name in _LISTS}
     single = _unique([pair for pair in pairs if pair[0] not in _LISTS])
-    return single | {name: _unicode(name, values) for name, values in lists.items() if values}
+    return _unicode(single | {name: values for name, values in lists.items() if values})
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
         values = json.loads(body.decode(), object_pairs_hook=_unique)
+        if isinstance(values, dict):
+            return _unicode(values)
     except UnicodeDecodeError:
         raise ParameterError(None, "the body is not valid UTF-8") from None
     except ParameterError:
         raise
     except (ValueError, RecursionError):
         raise ParameterError(None, "the body is not valid JSON") from None
-    if not isinstance(values, dict):
-        raise ParameterError(None, "the body must be a JSON object")
-    return values
+    raise ParameterError(None, "the body must be a JSON object")

@@ -87,7 +87,7 @@ class Queue:
             place = self._line.popleft()
             self._free -= place.unfinished
             self._served.add(place)
-            place.begin(self._clock())
+            place.begin()
 
     def _waits(self, newcomer: int = 1) -> list[float]:
         """Seconds until each in line begins, and then until a newcomer with so many stories does.
@@ -109,7 +109,7 @@ class Queue:
         return waits
 
     def _measure(self, seconds: float, tokens: float) -> None:
-        if seconds > 1 and tokens > 1:
+        if seconds > 1:
             return  # the reader was away, not the engine
         weight = _NEWS * min(1.0, seconds)
         self._pace += weight * (seconds / tokens - self._pace)
@@ -127,7 +127,7 @@ class Place:
         self._stories = stories
         self._turn = Event()
         self._unmeasured = 0
-        self._measured = 0.0
+        self._measured: float | None = None  # when; a prompt is read before the first token
 
     def wait(self, seconds: float) -> bool:
         """Waits so long at most; whether it is this request's turn."""
@@ -143,16 +143,18 @@ class Place:
                 return 0, 0.0
             return index + 1, self._queue._waits()[index]
 
-    def begin(self, now: float) -> None:
+    def begin(self) -> None:
         """Its turn has come: for the queue to say."""
-        self._measured = now
         self._turn.set()
 
     def advance(self, tokens: int, left: int) -> None:
         """So many tokens were drawn, of all its stories together; the longest may still have left
         many."""
-        self._unmeasured += tokens
         now = self._queue._clock()
+        if self._measured is None:
+            self._measured = now
+            return
+        self._unmeasured += tokens
         if now - self._measured < 0.1:
             return
         with self._queue._lock:

@@ -83,10 +83,12 @@ class Settings(BaseModel):
 
     # The queue in front of the engine
     max_wait: float = Field(
-        10, gt=0, le=600, description="seconds until a story begins; who cannot begin is refused"
+        10, gt=0, le=60, description="seconds until a story begins; who cannot begin is refused"
     )
     max_waiting: PositiveInt = Field(64, le=4096, description="requests in the queue")
-    deadline: float = Field(60, gt=0, le=3600, description="seconds a request may take in all")
+    deadline: float = Field(
+        60, gt=0, le=60, description="seconds a request may take in all; nginx waits no longer"
+    )
 
     # The output gate
     corpus: OptionalPath = Field(
@@ -107,7 +109,7 @@ class Settings(BaseModel):
     max_length: PositiveInt = Field(1023, description="tokens")
     max_prefix: PositiveInt = Field(16_000, description="characters")
     max_samples: PositiveInt = 16
-    max_body: PositiveInt = Field(64 * 1024, description="bytes")
+    max_body: PositiveInt = Field(256 * 1024, description="bytes")
 
     # Limits of one client: "60/minute;1000/hour", or empty for none
     rate_limit: Annotated[Rates, BeforeValidator(parse_rates)] = Field(

@@ -88,12 +88,12 @@ class Stories:
     def __init__(self, request: StoryRequest, service: Service, visitor: Visitor) -> None:
         if service.words.safe_length(request.prefix) is None:
             raise ParameterError("prefix", "contains a word that is not welcome here")
-        self._begun = self._turn = time.monotonic()
         self._request = request
         self._service = service
         self._metrics = service.metrics
         self._visitor = visitor
-        self.model, self._copies = service.current_model.get()
+        self.model, self._copies, _ = service.current_model.get()
+        self._begun = self._turn = time.monotonic()
         tokenizer = self.model.tokenizer
         self._prompt = [tokenizer.end_of_text, *tokenizer.encode(request.prefix)]
         self._seed = secrets.randbelow(2**32) if request.seed is None else request.seed
@@ -228,7 +228,7 @@ class Stories:
             self._prompt, length=request.length, sampling=sampling, seed=draft.seed
         )
         stream = TextStream(request.prefix, request.end, request.stops)
-        check = Check(self._service.words, self._copies, may_copy=last)
+        check = Check(self._service.words, self._copies, may_copy=last, prefix=request.prefix)
         if request.include_prefix and request.prefix:
             yield Text(index, request.prefix)
         for token in generation:

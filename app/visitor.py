@@ -41,6 +41,11 @@ class Visitor:
         return bool(poll.poll(0))
 
 
+def threads() -> int | None:
+    """How many requests uWSGI handles at once; None outside of it."""
+    return int(uwsgi.opt.get("threads", b"1")) if uwsgi else None
+
+
 def stopping() -> bool:
     """Whether the server finishes what it has begun and begins nothing more. Not at a reload, whose
     new server goes on with who is waiting."""

@@ -132,7 +132,7 @@ def test_a_stream_of_the_ancestors(client: FlaskClient) -> None:
 def test_other_kinds_of_bodies(client: FlaskClient) -> None:
     assert client.post("/generate", data=b"x", content_type="text/plain").status_code == 415
     assert client.post("/generate", data={"prefix": (b"", "file")}).status_code == 415
-    answer = client.post("/generate", data=b"x" * 70_000, content_type="application/json")
+    answer = client.post("/generate", data=b"x" * 300_000, content_type="application/json")
     assert answer.status_code == 413
     assert answer.get_json()["error"]["message"]
 

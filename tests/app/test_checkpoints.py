@@ -65,6 +65,23 @@ def test_a_broken_checkpoint_never_replaces_a_good_one(
     assert models.error is None
 
 
+def test_what_may_pass_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    models = current(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(Model, "load", fail)
+        for _ in range(3):
+            with pytest.raises(CheckpointError):
+                models.get()
+    with pytest.raises(CheckpointError):  # not at once
+        models.get()
+    monkeypatch.setattr("app.checkpoints.time.monotonic", lambda: 1e9)
+    assert models.get().model.identity
+    assert models.error is None
+
+
 def test_a_gguf_file_is_served_and_replaced(
     folder: Path, other_checkpoint: Path, tmp_path: Path
 ) -> None:

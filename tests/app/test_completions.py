@@ -6,7 +6,8 @@ from pathlib import Path
 import openai
 import pytest
 import requests
-from flask.testing import FlaskClient
+
+from app import create_app
 
 from .conftest import Server, StartUwsgi
 
@@ -131,7 +132,8 @@ def test_errors_are_openais(
     assert unknown.value.code == "model_not_found"
 
 
-def test_other_failures(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_failures(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = create_app({"CHECKPOINT": str(tiny_checkpoint)}).test_client()
     answer = client.post("/v1/completions", data=b"x", content_type="text/plain")
     assert answer.status_code == 415
     assert answer.get_json()["error"]["type"] == "invalid_request_error"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.gate import Check, WordList
@@ -19,8 +19,9 @@ def pass_through(
     copies: CopyIndex | None = None,
     *,
     may_copy: bool = False,
+    prefix: str = "",
 ) -> tuple[list[str], Check]:
-    check = Check(words, copies, may_copy=may_copy)
+    check = Check(words, copies, may_copy=may_copy, prefix=prefix)
     shown = [check.feed(piece) for piece in pieces[:-1]]
     return [*shown, check.finish(pieces[-1])], check
 
@@ -47,20 +48,28 @@ def test_other_words_are_not(text: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["darn", "dar", "n", " ", "big", " red", " dog", "s", ".", "é", "a", "\n"]),
+        st.sampled_from(
+            ["darn", "dar", "n", " ", "big", " red", " do", "g", "s", ".", "é", "a", "\n", "-"]
+        ),
         min_size=1,
         max_size=12,
-    )
+    ),
+    st.integers(0, 5),
 )
-def test_no_piece_shows_what_the_whole_must_not_have(pieces: list[str]) -> None:
-    text = "".join(pieces)
-    shown, check = pass_through(pieces)
+def test_no_piece_shows_what_the_whole_must_not_have(pieces: list[str], before: int) -> None:
+    """Nor what it must not have together with the prefix, which is shown already."""
+    before = min(before, len(pieces) - 1)
+    prefix, pieces = "".join(pieces[:before]), pieces[before:]
+    assume(WORDS.safe_length(prefix) is not None)
+    shown, check = pass_through(pieces, prefix=prefix)
+    shown = [prefix, *shown]
+    text = prefix + "".join(pieces)
     # Another definition of a whole word: nothing that could be in a word stands at its ends.
     forbidden = re.search(r"(?<!\w)(darn|big\W+red\W+dog)(?!\w)", text)
     assert (check.refusal == "word") is (forbidden is not None)
     if forbidden:
         assert "".join(shown) == text[: len("".join(shown))]
-        assert len("".join(shown)) <= forbidden.start()
+        assert len("".join(shown)) <= max(forbidden.start(), len(prefix))
     else:
         assert "".join(shown) == text
 

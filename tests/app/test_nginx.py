@@ -116,7 +116,7 @@ def raw(url: str, request: bytes) -> http.client.HTTPResponse:
         (404, "GET /error HTTP/1.1", "Host: x\r\n"),
         (405, "POST /static/style.css HTTP/1.1", "Host: x\r\n"),
         (405, "TRACE / HTTP/1.1", "Host: x\r\n"),
-        (413, "POST /generate HTTP/1.1", "Host: x\r\nContent-Length: 100000\r\n"),
+        (413, "POST /generate HTTP/1.1", "Host: x\r\nContent-Length: 300000\r\n"),
         (414, f"GET /generate?prefix={'a' * 20_000} HTTP/1.1", "Host: x\r\n"),
         (431, "GET / HTTP/1.1", f"Host: x\r\nCookie: {'a' * 20_000}\r\n"),
         (501, "POST / HTTP/1.1", "Host: x\r\nTransfer-Encoding: unheard-of\r\n"),
@@ -176,6 +176,19 @@ def test_behind_a_trusted_proxy_its_clients_count(
     for i in range(80):
         client = {"X-Forwarded-For": f"198.51.100.9, 203.0.113.{i}"}
         assert requests.get(f"{url}/", headers=client, timeout=60).status_code == 200
+
+
+def test_all_addresses_of_an_ipv6_network_are_one_client(
+    start_nginx: StartNginx, unix_socket: Path
+) -> None:
+    url = start_nginx(unix_socket, "set_real_ip_from 127.0.0.1;\n")
+
+    def statuses(addresses: list[str]) -> set[int]:
+        headers = [{"X-Forwarded-For": address} for address in addresses]
+        return {requests.get(f"{url}/", headers=h, timeout=60).status_code for h in headers}
+
+    assert statuses([f"2001:db8:0:a::{i:x}" for i in range(80)]) == {200, 429}
+    assert statuses([f"2001:db8:0:{i:x}::1" for i in range(16, 96)]) == {200}
 
 
 def assert_it_says_when_to_return(answer: requests.Response, status: int) -> None:

@@ -112,6 +112,7 @@ def test_wrong_values_are_named_in_every_way_of_asking(name: str, value: str) ->
         (b'{"length": ' + b"9" * 5000 + b"}", None),
         (b"[" * 60000, None),
         (b'{"prefix": "\xff"}', None),
+        (b'{"stop":' * 900 + b'"\\ud800"' + b"}" * 900, "stop"),
     ],
 )
 def test_wrong_json(body: bytes, field: str | None) -> None:

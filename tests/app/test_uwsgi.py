@@ -233,7 +233,7 @@ def test_long_and_wrong_requests_are_answered(server: Server) -> None:
         for prefix, status in (("a" * 16_001, 400), ("é" * 9000, 414)):
             answer = requests.get(f"{server.url}{path}?prefix={prefix}", timeout=60)
             assert answer.status_code == status
-    answer = requests.post(f"{server.url}/generate", data={"prefix": "x" * 100_000}, timeout=60)
+    answer = requests.post(f"{server.url}/generate", data={"prefix": "x" * 300_000}, timeout=60)
     assert answer.status_code == 413
 
 
@@ -256,15 +256,16 @@ def test_it_ends_when_it_is_told_to(
     assert not unix_socket.exists()
 
 
-def test_a_wrong_setting_ends_it_with_the_reason() -> None:
+@pytest.mark.parametrize(("name", "value"), [("THREADS", "many"), ("MAX_WAITING", "1000")])
+def test_a_wrong_setting_ends_it_with_the_reason(name: str, value: str) -> None:
     finished = subprocess.run(
         [Path(sys.executable).with_name("uwsgi"), "--ini", "uwsgi.ini"],
         cwd=ROOT,
-        env={**os.environ, "THREADS": "many", "PORT": "0"},
+        env={**os.environ, name: value, "PORT": "0"},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert finished.returncode != 0
-    assert "THREADS: " in finished.stdout + finished.stderr
+    assert f"{name}: " in finished.stdout + finished.stderr
