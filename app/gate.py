@@ -20,10 +20,13 @@ Refusal = Literal["empty", "loop", "word", "copied"]
 
 _WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
+_SPACE = re.compile(r"\s")
 # A text loops when so many words in a row, and two whole periods at least, are those of one period
 # before. Places are told apart by the three words that end there.
 _LOOP_WORDS = 12
 _GRAM = 3
+# Characters that are looked at together for loops and copies, which need not be found at once.
+_AT_ONCE = 32
 
 
 class WordList:
@@ -123,7 +126,8 @@ class Check:
         """Why the text must not go on."""
         self._words = words
         self._before = words.context(prefix) if words else ""
-        self._held = ""
+        self._held = ""  # not shown yet
+        self._unread = ""  # not looked at yet for loops and copies
         self._loop = _Loop()
         self._scanner = copies.scanner() if copies else None
         self._may_copy = may_copy
@@ -150,23 +154,32 @@ class Check:
             return ""
         self._empty = self._empty and not text.strip()
         self._held += text
-        safe: int | None = len(self._held)
-        if self._words:
+        safe: int | None = len(self._before) + len(self._held)
+        if self._words and (whole or _SPACE.search(text)):
             safe = self._words.safe_length(self._before + self._held, whole=whole)
-        self._scan(text, whole=whole)
+        elif self._words:
+            safe = 0  # no word is complete that was not before
+        self._unread += text
+        if whole or len(self._unread) >= _AT_ONCE:
+            self._read(whole=whole)
         if safe is None:
             self.refusal = "word"
-        elif self._loop.feed(text):
-            self.refusal = "loop"
-        elif not self._may_copy and self.copied:
-            self.refusal = "copied"
-        if self.refusal:
+        if self.refusal or safe is None:
             return ""
-        end = max(0, (safe or 0) - len(self._before))
+        end = max(0, safe - len(self._before))
         shown, self._held = self._held[:end], self._held[end:]
         if shown:
             self._before = ""
         return shown
+
+    def _read(self, *, whole: bool) -> None:
+        """Looks for loops and copies."""
+        text, self._unread = self._unread, ""
+        self._scan(text, whole=whole)
+        if self._loop.feed(text):
+            self.refusal = "loop"
+        elif not self._may_copy and self.copied:
+            self.refusal = "copied"
 
     def _scan(self, text: str, *, whole: bool) -> None:
         if not self._scanner:
