@@ -96,7 +96,11 @@ def _service(settings: Settings) -> Service:
     )
     queue = Queue(settings.max_batch, max_wait=settings.max_wait, max_waiting=settings.max_waiting)
     metrics = Metrics()
-    metrics.watch(lambda: State(queue.running, queue.waiting, queue.wait(), current_model.identity))
+    metrics.watch(
+        lambda: State(
+            queue.stories, queue.running, queue.waiting, queue.wait(), current_model.identity
+        )
+    )
     return Service(
         settings=settings,
         current_model=current_model,

@@ -25,8 +25,10 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100
 class State:
     """What the service is doing now."""
 
+    stories: int
+    """Stories that are being written: the engine's batch."""
     running: int
-    """Requests whose stories are being written."""
+    """Requests that they are for."""
     waiting: int
     """Requests in the queue."""
     wait: float
@@ -111,6 +113,9 @@ class _StateCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         state = self._read()
+        yield GaugeMetricFamily(
+            "story_batch_size", "Stories that are being written.", value=state.stories
+        )
         yield GaugeMetricFamily(
             "story_requests_running",
             "Requests whose stories are being written.",

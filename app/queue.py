@@ -41,7 +41,7 @@ class Queue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_wait = max_wait
-        self._free = slots
+        self._slots = self._free = slots
         self._max_waiting = max_waiting
         self._clock = clock
         self._lock = Lock()
@@ -66,6 +66,11 @@ class Queue:
             self._line.append(place)
             self._serve()
         return place
+
+    @property
+    def stories(self) -> int:
+        """Stories that are being written: the engine's batch."""
+        return self._slots - self._free
 
     @property
     def running(self) -> int:
