@@ -17,8 +17,10 @@ from app.limits import client_address
 from app.parameters import body_parameters, query_parameters, validate
 from app.schemas import (
     ErrorResponse,
+    Health,
     Likes,
     ParameterError,
+    Readiness,
     Relative,
     StoryRecord,
     StoryRequest,
@@ -31,7 +33,9 @@ from engine import CheckpointError
 
 blueprint = Blueprint("api", __name__)
 
-_CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*", re.ASCII)
+_NAME = "[A-Za-z_$][0-9A-Za-z_$]*"
+CALLBACK = f"^{_NAME}([.]{_NAME})*$"
+"""What a JavaScript name looks like, of at most 64 characters."""
 
 _VOTERS = secrets.token_bytes(32)
 
@@ -44,7 +48,7 @@ Present = Callable[[StoryResponse], str]
 @blueprint.get("/generate")
 def generate() -> Response:
     """A story for the query's parameters."""
-    return _answer_query(query_parameters(), StoryResponse.json_text)
+    return _answer_query(query_parameters(), StoryResponse.model_dump_json)
 
 
 @blueprint.post("/generate")
@@ -52,15 +56,15 @@ def generate_from_body() -> Response:
     """A story for the body's parameters."""
     values, typed = body_parameters()
     story = validate(service().request_schema, values, typed=typed)
-    return answer(story, StoryResponse.json_text)
+    return answer(story, StoryResponse.model_dump_json)
 
 
 @blueprint.post("/")
 def generate_as_cloud_run() -> Response:
-    """gpt-2-cloud-run's contract, whose page sent numbers as strings."""
+    """A story for the parameters that gpt-2-cloud-run's page sent, numbers as strings."""
     values, _ = body_parameters()
     story = validate(service().request_schema, values)
-    return answer(story, StoryResponse.json_text)
+    return answer(story, StoryResponse.model_dump_json)
 
 
 @blueprint.get("/stories/<id>")
@@ -85,7 +89,7 @@ def like_story(id: str) -> Response:
 def healthz() -> Response:
     """Whether the process lives, and what it is doing."""
     queue = service().queue
-    return _state({"status": "ok", "running": queue.running, "waiting": queue.waiting})
+    return json_response(Health(running=queue.running, waiting=queue.waiting).model_dump_json())
 
 
 @blueprint.get("/readyz")
@@ -95,8 +99,10 @@ def readyz() -> Response:
     try:
         model = current.get().model
     except CheckpointError as error:
-        return _state({"status": "unavailable", "model": None, "error": str(error)}, 503)
-    return _state({"status": "ok", "model": model.identity, "error": current.error})
+        state = Readiness(status="unavailable", error=str(error))
+        return json_response(state.model_dump_json(), 503)
+    state = Readiness(status="ok", model=model.identity, error=current.error)
+    return json_response(state.model_dump_json())
 
 
 def is_for_api(names: set[str]) -> bool:
@@ -110,7 +116,7 @@ def is_for_api(names: set[str]) -> bool:
 def answer_ancestor(values: dict[str, Any]) -> Response:
     """The ancestor's contract: `prefix`, or `sample` for an answer that calls its text so."""
     if "sample" not in values:
-        return _answer_query(values, StoryResponse.json_text)
+        return _answer_query(values, StoryResponse.model_dump_json)
     if "prefix" in values:
         raise ParameterError("sample", "is another name of prefix: give one of them")
     values["prefix"] = values.pop("sample")
@@ -211,7 +217,7 @@ def _answer_query(values: dict[str, Any], present: Present) -> Response:
     callback = values.pop("callback", None)
     if callback is None:
         return answer(validate(service().request_schema, values), present)
-    if len(callback) > 64 or not _CALLBACK.fullmatch(callback):
+    if len(callback) > 64 or not re.fullmatch(CALLBACK, callback):
         raise ParameterError("callback", "must be a JavaScript name of at most 64 characters")
     story = validate(service().request_schema, values)
     if story.stream:
@@ -238,7 +244,7 @@ def _events(stories: Stories, present: Present) -> Iterator[str]:
         status, words = explain(error)
         if status == 500:
             _logger.exception("a stream broke off")
-        yield _event("error", ErrorResponse(error=words).json_text())
+        yield _event("error", ErrorResponse(error=words).model_dump_json())
 
 
 def _describe(event: Event) -> tuple[str, str]:
@@ -256,12 +262,8 @@ def _event(name: str, data: str) -> str:
 
 
 def _present_sample(response: StoryResponse) -> str:
-    values = json.loads(response.json_text())
+    values = json.loads(response.model_dump_json())
     return json.dumps({"sample_text": values.pop("text"), **values}, ensure_ascii=False)
-
-
-def _state(values: Mapping[str, object], status: int = 200) -> Response:
-    return json_response(json.dumps(values), status)
 
 
 _FRESH: Mapping[str, str] = {"Cache-Control": "no-store"}

@@ -11,26 +11,28 @@ from uuid import uuid4
 
 from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from app.api import begin, json_response, stream_response
 from app.endings import End
 from app.errors import add_headers, explain
 from app.parameters import body_parameters, validate
-from app.schemas import Error, ParameterError, Sample, StoryResponse
+from app.schemas import Answer, Error, ParameterError, Plain, Sample, StoryResponse
 from app.service import service
 from app.stories import Abandoned, Stories, Text
 from engine import END_OF_TEXT
 
 blueprint = Blueprint("completions", __name__, url_prefix="/v1")
 
+STORY_NAMES = {"prefix": "prompt", "length": "max_tokens", "nsamples": "n"}
+"""What our own API's parameters are called here, where they are called otherwise."""
+
 _FINISH = {"stop": "stop", "length": "length", "deadline": "length", "filtered": "content_filter"}
 _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
-_NAMES = {"prefix": "prompt", "length": "max_tokens", "nsamples": "n"}
 
 _logger = logging.getLogger(__name__)
 
-Stop = Annotated[str, Field(min_length=1, max_length=100)]
+Stop = Annotated[Plain, Field(min_length=1, max_length=100)]
 
 
 class StreamOptions(BaseModel):
@@ -47,10 +49,22 @@ class CompletionRequest(BaseModel):
     top_k, repetition_penalty, end and resample are ours, for a client's `extra_body`.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        allow_inf_nan=False,
+        json_schema_extra={
+            "not": {
+                "required": ["stream", "resample"],
+                "properties": {
+                    "stream": {"const": True},
+                    "resample": {"type": "integer", "minimum": 1},
+                },
+            }
+        },
+    )
 
     model: str = Field(max_length=200, description="a name of /v1/models")
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)] | None = None
+    prompt: Plain | Annotated[list[Plain], Field(min_length=1, max_length=1)] | None = None
     max_tokens: int | None = Field(None, ge=1, description="16 if absent")
     temperature: float = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -94,7 +108,7 @@ class CompletionRequest(BaseModel):
         }
 
 
-class Choice(BaseModel):
+class Choice(Answer):
     """One text, or a piece of it."""
 
     text: str
@@ -103,7 +117,7 @@ class Choice(BaseModel):
     finish_reason: str | None = None
 
 
-class Usage(BaseModel):
+class Usage(Answer):
     """Tokens of the prompt and of all choices."""
 
     prompt_tokens: int
@@ -111,7 +125,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class Completion(BaseModel):
+class Completion(Answer):
     """The answer, or a chunk of it."""
 
     id: str
@@ -125,7 +139,7 @@ class Completion(BaseModel):
     )
 
 
-class ServedModel(BaseModel):
+class ServedModel(Answer):
     """The one model there is."""
 
     id: str
@@ -134,14 +148,14 @@ class ServedModel(BaseModel):
     owned_by: str = "one-more-episode"
 
 
-class ModelList(BaseModel):
+class ModelList(Answer):
     """All models that are served."""
 
     object: str = "list"
     data: list[ServedModel]
 
 
-class CompletionError(BaseModel):
+class CompletionError(Answer):
     """What was wrong, in OpenAI's words."""
 
     message: str
@@ -150,7 +164,7 @@ class CompletionError(BaseModel):
     code: str | None
 
 
-class CompletionErrorResponse(BaseModel):
+class CompletionErrorResponse(Answer):
     """The body of every error under /v1."""
 
     error: CompletionError
@@ -177,7 +191,9 @@ def model(name: str) -> Response:
 def completions() -> Response:
     """A story as a completion of a prompt."""
     values, typed = body_parameters()
-    asked = validate(CompletionRequest, values, typed=typed)
+    if not typed:
+        raise UnsupportedMediaType("send application/json")
+    asked = validate(CompletionRequest, values, typed=True)
     if asked.stream and asked.resample:
         raise ParameterError("resample", "cannot be had together with stream")
     _check_name(asked.model)
@@ -185,7 +201,7 @@ def completions() -> Response:
         story = validate(service().request_schema, asked.story_parameters(), typed=True)
         stories = begin(story)
     except ParameterError as error:
-        name = error.field and _NAMES.get(error.field, error.field)
+        name = error.field and STORY_NAMES.get(error.field, error.field)
         raise ParameterError(name, error.message) from None
     blank = Completion(
         id=f"cmpl-{uuid4().hex}", created=int(time.time()), model=asked.model, choices=[]

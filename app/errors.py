@@ -59,7 +59,9 @@ def explain(error: Exception) -> tuple[int, Error]:
 
 def error_response(status: int, error: Error) -> Response:
     """The answer to a request that failed."""
-    response = Response(ErrorResponse(error=error).json_text(), status, mimetype="application/json")
+    response = Response(
+        ErrorResponse(error=error).model_dump_json(), status, mimetype="application/json"
+    )
     response.headers["Cache-Control"] = "no-store"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)

@@ -16,11 +16,12 @@ from flask import (
     request,
     url_for,
 )
+from werkzeug.exceptions import HTTPException
 
 from app.api import answer_ancestor, begin, is_for_api, is_served, read_story, stored_story
 from app.api import like as count_like
 from app.card import card
-from app.errors import EXPECTED, explain
+from app.errors import EXPECTED, add_headers, explain
 from app.library import Relative, StoredStory, excerpt
 from app.parameters import query_parameters, validate
 from app.schemas import ParameterError
@@ -28,8 +29,7 @@ from app.service import service
 
 blueprint = Blueprint("pages", __name__)
 
-# What a story's address may say; other names, which shared links collect, are passed over.
-_NAMES = (
+NAMES = (
     "prefix",
     "seed",
     "length",
@@ -43,6 +43,7 @@ _NAMES = (
     "resample",
     "parent",
 )
+"""What a story's address may say; other names, which shared links collect, are passed over."""
 
 _MOODS = ((0.5, "calm"), (0.8, "playful"), (1.1, "wild"))  # temperature
 _LENGTHS = ((40, "a sentence"), (120, "a paragraph"), (400, "a page"))  # tokens
@@ -58,7 +59,7 @@ def index() -> Response:
     """
     if is_for_api(set(request.args)):
         return answer_ancestor(query_parameters())
-    if id := request.args.get("continue"):
+    if (id := request.args.get("continue")) is not None:
         story = _stored(id)
         return _form(story.prefix + story.text, parent=story.id)
     return _form()
@@ -74,7 +75,7 @@ def story() -> Response:
         query = query_parameters()
     except ParameterError as error:
         return _refused(prefix, error)
-    values = {name: query[name] for name in _NAMES if name in query}
+    values = {name: query[name] for name in NAMES if name in query}
     return _write({**values, "prefix": query.get("prefix", "").strip()}, typed=False)
 
 
@@ -94,7 +95,7 @@ def story_page(id: str) -> Response:
         is_served=is_served(stored),
         tree=tree(service().library.family(id)),
     )
-    return _varying(_kept(make_response(page)))
+    return _varying(kept(make_response(page)))
 
 
 @blueprint.get("/s/<string(length=12):id>.png")
@@ -102,7 +103,7 @@ def share_card(id: str) -> Response:
     """The picture beside a link to the story."""
     stored = _stored(id)
     picture = card(service().settings.title, excerpt(stored.prefix + stored.text, 2 * _SUMMARY))
-    return _kept(Response(picture, mimetype="image/png"))
+    return kept(Response(picture, mimetype="image/png"))
 
 
 @blueprint.post("/s/<string(length=12):id>/another")
@@ -177,6 +178,8 @@ def _refused(prefix: str, error: Exception) -> Response:
     response = _form(prefix, error=f"{words[0].upper()}{words[1:]}.", status=status)
     if told.retry_after is not None:
         response.headers["Retry-After"] = str(told.retry_after)
+    if isinstance(error, HTTPException):
+        add_headers(response, error)
     return response
 
 
@@ -200,7 +203,7 @@ def _to_page(id: str) -> Response:
     return make_response(redirect(url_for("pages.story_page", id=id), 303))
 
 
-def _kept(response: Response) -> Response:
+def kept(response: Response) -> Response:
     """For browsers to keep, and to ask each time whether it has changed."""
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()

@@ -103,7 +103,7 @@ def _form(encoded: bytes) -> dict[str, Any]:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(body.decode(), object_pairs_hook=_unique)
+        values = json.loads(body.decode(), object_pairs_hook=_unique, parse_float=_number)
         if isinstance(values, dict):
             return _unicode(values)
     except UnicodeDecodeError:
@@ -113,3 +113,9 @@ def _json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ParameterError(None, "the body is not valid JSON") from None
     raise ParameterError(None, "the body must be a JSON object")
+
+
+def _number(text: str) -> int | float:
+    """As in JSON Schema, where 1.0 is an integer."""
+    value = float(text)
+    return int(value) if value.is_integer() else value

@@ -1,9 +1,10 @@
 """What a request may say and what an answer says: one definition for every way of asking."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from app.endings import End
 from app.settings import Settings
@@ -12,8 +13,16 @@ from engine import END_OF_TEXT
 FinishReason = Literal["stop", "length", "deadline", "filtered"]
 
 
+# How numbers and booleans are spelled in a query or a form: pydantic also takes `yes` and `1_0`.
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
+_NUMBER = re.compile(r"-?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_BOOLEAN = re.compile("true|false", re.IGNORECASE)
+
+
+Plain = Annotated[str, Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})]
+"""Text without NUL, which the models' own validators refuse in plainer words."""
 Prefix = Annotated[
-    str,
+    Plain,
     Field(
         description="how the story begins; the model sees the end of one that leaves no room for"
         " the story in its context window"
@@ -21,7 +30,7 @@ Prefix = Annotated[
 ]
 Length = Annotated[int, Field(ge=1, description="new tokens at most, the prefix not counted")]
 Samples = Annotated[int, Field(ge=1, description="sample i has the seed (seed + i) mod 2^32")]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 StoryId = Annotated[str, Field(pattern="^[0-9a-z]{12}$")]
 
 
@@ -50,13 +59,13 @@ class StoryRequest(BaseModel):
         le=10,
         description="above 1: tokens that the model sees already become less likely; 1: off",
     )
-    stop: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+    stop: list[Annotated[Plain, Field(min_length=1, max_length=100)]] = Field(
         default_factory=list,
         max_length=8,
         description="the continuation ends before any of these; may be given several times",
     )
-    truncate: str = Field("", max_length=100, description="gpt-2-simple's name of one stop")
-    include_prefix: bool = True
+    truncate: Plain = Field("", max_length=100, description="gpt-2-simple's name of one stop")
+    include_prefix: bool = Field(True, description="whether the text begins with the prefix")
     nsamples: Samples = 1
     seed: Seed | None = Field(None, description="random if absent")
     end: End = Field("sentence", description="where a text ends that ran out of tokens")
@@ -85,6 +94,27 @@ class StoryRequest(BaseModel):
             raise ValueError("must not contain NUL")
         return text.replace("\r\n", "\n")
 
+    @field_validator("length", "top_k", "nsamples", "seed", "resample", mode="before")
+    @classmethod
+    def _integer(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and not _INTEGER.fullmatch(value)):
+            raise ValueError("should be a valid integer")
+        return value
+
+    @field_validator("temperature", "top_p", "repetition_penalty", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and not _NUMBER.fullmatch(value)):
+            raise ValueError("should be a valid number")
+        return value
+
+    @field_validator("include_prefix", "stream", mode="before")
+    @classmethod
+    def _boolean(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and _BOOLEAN.fullmatch(value)):
+            return value
+        raise ValueError("should be true or false")
+
     @field_validator("prefix")
     @classmethod
     def _one_document(cls, prefix: str) -> str:
@@ -110,18 +140,27 @@ class StoryRequest(BaseModel):
 def bounded_request(settings: Settings) -> type[StoryRequest]:
     """StoryRequest with the bounds that this server's settings give."""
     most = min(settings.max_samples, settings.max_batch)
+    return create_model(
+        StoryRequest.__name__,
+        __base__=StoryRequest,
+        __doc__=StoryRequest.__doc__,
+        prefix=(Annotated[Prefix, Field(max_length=settings.max_prefix)], ""),
+        length=(Annotated[Length, Field(le=settings.max_length)], min(400, settings.max_length)),
+        nsamples=(Annotated[Samples, Field(le=most)], 1),
+    )
 
-    class BoundedRequest(StoryRequest):
-        prefix: Annotated[Prefix, Field(max_length=settings.max_prefix)] = ""
-        length: Annotated[Length, Field(le=settings.max_length)] = min(400, settings.max_length)
-        nsamples: Annotated[Samples, Field(le=most)] = 1
 
-    BoundedRequest.__name__ = BoundedRequest.__qualname__ = StoryRequest.__name__
-    BoundedRequest.__doc__ = StoryRequest.__doc__
-    return BoundedRequest
+class Answer(BaseModel):
+    """What the service says. A field is always there, unless it has exclude_if."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
-class Copied(BaseModel):
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class Copied(Answer):
     """A run of 12 words or more that stands so in the corpus, whatever its case and punctuation."""
 
     text: str
@@ -129,7 +168,7 @@ class Copied(BaseModel):
     source: str = Field(description="title of the document, or how it begins")
 
 
-class Sample(BaseModel):
+class Sample(Answer):
     """One text. Its seed replays it, with the same model, prefix and parameters."""
 
     text: str
@@ -155,15 +194,11 @@ class StoryResponse(Sample):
     prefix: str
     model: str = Field(description="identity of the model that wrote it")
     samples: list[Sample] | None = Field(
-        default=None, description="left out where there is one alone"
+        default=None, exclude_if=_is_none, description="left out where there is one alone"
     )
 
-    def json_text(self) -> str:
-        """The answer as it is sent."""
-        return self.model_dump_json(exclude=None if self.samples else {"samples"})
 
-
-class Relative(BaseModel):
+class Relative(Answer):
     """A story of the same tree of continuations and other versions."""
 
     id: StoryId
@@ -174,7 +209,7 @@ class Relative(BaseModel):
     created: datetime
 
 
-class StoryRecord(BaseModel):
+class StoryRecord(Answer):
     """A stored story, and what it takes to write it again: model, prefix, parameters, seed."""
 
     id: StoryId
@@ -195,28 +230,41 @@ class StoryRecord(BaseModel):
     family: list[Relative] = Field(description="parents first")
 
 
-class Likes(BaseModel):
+class Likes(Answer):
     """How often a story is liked now."""
 
     likes: int
 
 
-class Error(BaseModel):
+class Health(Answer):
+    """The process lives."""
+
+    status: Literal["ok"] = "ok"
+    running: int = Field(description="requests whose stories are being written")
+    waiting: int = Field(description="requests in the queue")
+
+
+class Readiness(Answer):
+    """Whether stories can be written."""
+
+    status: Literal["ok", "unavailable"]
+    model: str | None = Field(default=None, description="identity of the model that writes")
+    error: str | None = Field(
+        default=None, description="why the checkpoint's present content is not served"
+    )
+
+
+class Error(Answer):
     """What was wrong; field is the parameter's name where one was."""
 
     field: str | None = None
     message: str
     retry_after: int | None = Field(
-        default=None, description="seconds, as in Retry-After; else left out"
+        default=None, exclude_if=_is_none, description="seconds, as in Retry-After; else left out"
     )
 
 
-class ErrorResponse(BaseModel):
+class ErrorResponse(Answer):
     """The body of every error."""
 
     error: Error
-
-    def json_text(self) -> str:
-        """The error as it is sent."""
-        left_out = {"retry_after"} if self.error.retry_after is None else set()
-        return self.model_dump_json(exclude={"error": left_out})

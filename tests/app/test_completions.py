@@ -114,6 +114,8 @@ def test_our_own_parameters_go_along(client_of_openai: openai.OpenAI, server: Se
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 5000}, "max_tokens"),
         ({"n": 99}, "n"),
+        ({"prompt": "a\0"}, "prompt"),
+        ({"stop": ["a\0"]}, "stop"),
         ({"temperature": 3}, "temperature"),
         ({"logprobs": 3}, "logprobs"),
         ({"stream": True, "extra_body": {"resample": 2}}, "resample"),
@@ -134,6 +136,7 @@ def test_errors_are_openais(
 
 def test_other_failures(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = create_app({"CHECKPOINT": str(tiny_checkpoint)}).test_client()
+    assert client.post("/v1/completions", data={"model": "run1"}).status_code == 415
     answer = client.post("/v1/completions", data=b"x", content_type="text/plain")
     assert answer.status_code == 415
     assert answer.get_json()["error"]["type"] == "invalid_request_error"

@@ -142,6 +142,7 @@ def test_what_nginx_refuses_it_refuses_in_the_apps_words(
     assert {name: answer.headers.get_all(name) for name in expected} == {
         name: [value] for name, value in expected.items()
     }
+    assert ("Allow" in answer.headers) == (status == 405)
 
 
 def test_the_logs_have_no_text_that_anybody_typed(start_nginx: StartNginx, tmp_path: Path) -> None:

@@ -155,7 +155,13 @@ def test_a_like_counts_once_for_each_client(client: FlaskClient) -> None:
 
 def test_unknown_stories(client: FlaskClient) -> None:
     page = {"Accept": "text/html"}
-    for path in ("/s/000000000000", "/s/x", "/s/000000000000.png", "/?continue=000000000000"):
+    for path in (
+        "/s/000000000000",
+        "/s/x",
+        "/s/000000000000.png",
+        "/?continue=000000000000",
+        "/?continue=",
+    ):
         answer = client.get(path, headers=page)
         assert (answer.status_code, answer.mimetype) == (404, "text/html")
     for path in ("/s/000000000000/like", "/s/000000000000/another"):

@@ -54,14 +54,18 @@ def test_defaults_within_the_bounds() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        *(("temperature", v) for v in ("1_0", " 1", "1 ", "٥", "1e", ".")),
         *(("temperature", v) for v in ("nan", "inf", "-inf", "-0.1", "1e9", "1e999", "warm", "")),
         *(("top_p", v) for v in ("nan", "1.01", "-1")),
         *(("top_k", v) for v in ("-1", "1e3", "99999999999999999999", "2.5")),
-        *(("length", v) for v in ("0", "-5", "51", "nan", "9" * 5000)),
+        *(
+            ("length", v)
+            for v in ("0", "-5", "51", "nan", "9" * 5000, " 5", "1_0", "5.0", "+5", "٥")
+        ),
         *(("nsamples", v) for v in ("0", "5", "two")),
         *(("seed", v) for v in ("-1", "4294967296", "x", "1.5")),
-        *(("include_prefix", v) for v in ("perhaps", "2", "")),
-        *(("stream", v) for v in ("maybe",)),
+        *(("include_prefix", v) for v in ("perhaps", "2", "", "1", "yes", "on", "t")),
+        *(("stream", v) for v in ("maybe", "0", "no")),
         *(("end", v) for v in ("chapter", "Sentence", "")),
         *(("prefix", v) for v in ("a" * 21, "a\0b", "x<|endoftext|>")),
         *(("truncate", v) for v in ("a\0", "a" * 101)),
@@ -148,6 +152,27 @@ def test_right_values() -> None:
     ):
         assert (request.prefix, request.length, request.temperature) == ("café 🦦", 5, 1.0)
         assert (request.stream, request.seed) == (True, 0)
+
+
+def test_spellings() -> None:
+    request = from_query("temperature=.5&top_p=1e-1&length=007&stream=True&include_prefix=false")
+    assert (request.temperature, request.top_p, request.length) == (0.5, 0.1, 7)
+    assert (request.stream, request.include_prefix) == (True, False)
+    assert from_body(b'{"length": 5.0, "seed": 1e1}').model_dump(include={"length", "seed"}) == {
+        "length": 5,
+        "seed": 10,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("length", True), ("temperature", False), ("stream", 1), ("include_prefix", 0.0)],
+)
+def test_strings_for_numbers_make_nothing_else_a_number(name: str, value: object) -> None:
+    """As gpt-2-cloud-run's page sends its JSON."""
+    with pytest.raises(ParameterError) as error:
+        validate(SCHEMA, {name: value})
+    assert error.value.field == name
 
 
 def test_stop_may_be_given_several_times() -> None:
