@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, Response, url_for
 
-from app import api, completions, pages
+from app import api, completions, openapi, pages
 from app.checkpoints import CurrentModel
 from app.cors import allow_origins
 from app.errors import handle_errors
@@ -60,6 +60,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.register_blueprint(api.blueprint)
     app.register_blueprint(completions.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(openapi.blueprint)
+    app.extensions["openapi"] = openapi.describe(app)
     app.template_filter()(pages.paragraphs)
     versions = {
         file.name: sha256(file.read_bytes()).hexdigest()[:8]

@@ -66,7 +66,12 @@ def nowhere(page: Page, site: str) -> None:
     page.goto("/nowhere")
 
 
-STATES = [empty, mood, three, noted, failed, waiting, refused, story, nowhere]
+def docs(page: Page, site: str) -> None:
+    page.goto("/docs")
+    page.locator("details").evaluate_all("all => all.forEach((one) => (one.open = true))")
+
+
+STATES = [empty, mood, three, noted, failed, waiting, refused, story, nowhere, docs]
 State = Callable[[Page, str], None]
 
 
