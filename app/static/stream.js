@@ -70,7 +70,8 @@ async function* events(body) {
     const blocks = (waiting + value).split("\n\n");
     waiting = blocks.pop();
     for (const block of blocks) {
-      const found = block.match(/^event: (.*)\ndata: (.*)$/); // a comment is none
+      // A comment is none. JSON may have U+2028 and U+2029, at which a dot would stop.
+      const found = block.match(/^event: ([^\n]*)\ndata: ([^\n]*)$/);
       if (found) yield [found[1], JSON.parse(found[2])];
     }
   }
