@@ -143,6 +143,7 @@
   const running = new Set(); // AbortControllers of the requests under way
   let cards = [];
   let lastInput = null; // kind of the input that the present step consists of
+  let isReplaced = false; // whether the present input replaces the whole text
 
   // Showing
 
@@ -344,18 +345,35 @@
 
   // Input
 
+  function halt() {
+    stop();
+    say("Stopped.");
+  }
+
+  // Who presses Enter twice, holds it, or clicks twice wants one story, not one begun and stopped:
+  // only a click of its own on Stop, and Escape, end the writing.
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (running.size) {
-      stop();
-      say("Stopped.");
-    } else writeOn();
+    if (!running.size) writeOn();
+    else if (event.submitter) halt();
+  });
+
+  button.addEventListener("click", (event) => {
+    if (event.detail > 1) event.preventDefault(); // counts the clicks of a double click
+  });
+
+  button.addEventListener("keydown", (event) => {
+    if (event.repeat && event.key === "Enter") event.preventDefault();
   });
 
   // A step of undo is a word typed, a run of deletions, or anything larger.
   box.addEventListener("input", ({ inputType, data }) => {
     const isSmall = /^(insert(Composition)?Text|deleteContent)/.test(inputType);
-    const next = { ...draft.state, text: box.value };
+    const text = box.value;
+    // What is written after it is not of the same family.
+    const parent = isReplaced || !text.trim() ? null : draft.state.parent;
+    const next = { ...draft.state, text, parent };
+    isReplaced = false;
     if (isSmall && inputType === lastInput && !/^\s/.test(data ?? "")) draft.state = next;
     else draft.commit(next);
     lastInput = inputType;
@@ -367,6 +385,7 @@
   box.addEventListener("blur", () => (lastInput = null));
 
   box.addEventListener("beforeinput", (event) => {
+    isReplaced = box.selectionStart === 0 && box.selectionEnd === box.value.length;
     const move = { historyUndo: undo, historyRedo: redo }[event.inputType];
     if (!move) return;
     event.preventDefault();
@@ -374,24 +393,21 @@
   });
 
   box.addEventListener("keydown", (event) => {
-    const { key, shiftKey, ctrlKey, metaKey, isComposing } = event;
+    const { key, shiftKey, ctrlKey, metaKey, isComposing, repeat } = event;
     if (key !== "Enter" || shiftKey || ctrlKey || metaKey || isComposing) return;
     event.preventDefault();
-    form.requestSubmit();
+    if (!repeat) form.requestSubmit();
   });
 
   document.addEventListener("keydown", (event) => {
     const command = (event.ctrlKey || event.metaKey) && !event.altKey;
     const key = event.key.toLowerCase();
-    if (command && key === "enter") form.requestSubmit();
+    if (command && key === "enter" && !event.repeat) form.requestSubmit();
     else if (command && (key === "z" || key === "y")) {
       event.preventDefault();
       if (key === "y" || event.shiftKey) redo();
       else undo();
-    } else if (key === "escape" && running.size) {
-      stop();
-      say("Stopped.");
-    }
+    } else if (key === "escape" && running.size) halt();
   });
 
   section.addEventListener("keydown", (event) => {
@@ -449,6 +465,7 @@
     history.replaceState(null, "", form.dataset.home);
   }
   showMood();
+  if (!element("long").hidden) say(element("long").textContent);
   show();
   // One goes on at the end; who has begun to type is somewhere already.
   if (document.activeElement !== box) box.setSelectionRange(box.value.length, box.value.length);

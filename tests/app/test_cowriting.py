@@ -113,6 +113,60 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     expect(box(page)).to_have_value("Wren 1\n2")
 
 
+def test_any_character_may_be_typed(page: Page) -> None:
+    opening = "Wren\u2028and\u2029Odo \U0001f98a\x85"
+    box(page).fill(opening)
+    assert len(write_on(page)) == 3
+    button(page, "Pick 1").click()
+    expect(box(page)).to_have_value(re.compile(re.escape(opening)))
+
+
+def twice(page: Page) -> None:
+    box(page).press("Enter")
+    box(page).press("Enter")
+
+
+def held(page: Page) -> None:
+    box(page).focus()
+    for _ in range(5):
+        page.keyboard.down("Enter")  # a second time without up: it repeats
+        box(page).focus()
+    page.keyboard.up("Enter")
+
+
+def held_with_control(page: Page) -> None:
+    page.keyboard.down("Control")
+    held(page)
+    page.keyboard.up("Control")
+
+
+@pytest.mark.parametrize(
+    "press", [twice, held, held_with_control, lambda page: button(page, "Write on").dblclick()]
+)
+def test_who_asks_twice_gets_one_story(page: Page, press: Callable[[Page], None]) -> None:
+    asking: list[Route] = []
+    answer = served(done(*[sample(f" {i}") for i in range(3)]))
+    page.route("**/generate", answer)
+    box(page).fill(OPENING)
+    write_on(page)  # with candidates on it, the page does not move away under a double click
+    page.route("**/generate", lambda route: asking.append(route))  # noqa: PLW0108
+    press(page)
+    expect(button(page, "Stop")).to_be_visible()
+    answer(asking[0])
+    assert candidates(page) == ["0", "1", "2"]
+    assert len(asking) == 1
+
+
+def test_a_held_key_stops_once(page: Page) -> None:
+    page.route("**/generate", lambda _: None)  # never answered
+    button(page, "Write on").click()
+    button(page, "Stop").focus()
+    for _ in range(4):
+        page.keyboard.down("Enter")
+    expect(page.get_by_role("status")).to_have_text("Stopped.")
+    expect(button(page, "Write on")).to_be_visible()
+
+
 def test_another_replaces_one_alone(page: Page) -> None:
     box(page).fill(OPENING)
     before = write_on(page)
@@ -185,6 +239,24 @@ def test_a_new_story_leaves_the_old_one_to_undo(page: Page) -> None:
     assert asked(request.value)["prefix"] == ""
     button(page, "Undo").click()
     expect(box(page)).to_have_value(before)
+
+
+@pytest.mark.parametrize("keys", [["Backspace", "O"], ["O"]])
+def test_what_replaces_a_story_is_not_of_its_family(page: Page, site: str, keys: list[str]) -> None:
+    story = requests.get(f"{site}/generate?prefix=Wren&seed=8&length=40", timeout=60).json()
+    page.goto(f"/?continue={story['id']}")
+    expect(page.get_by_label("The story so far")).to_be_visible()
+    box(page).press("Control+a")
+    for key in keys:
+        page.keyboard.press(key)
+    page.keyboard.type("do waits")
+    with page.expect_request("**/generate") as request:
+        write_on(page)
+    assert asked(request.value)["prefix"] == "Odo waits"
+    assert "parent" not in asked(request.value)
+    for _ in range(3 + len(keys)):
+        page.keyboard.press("Control+z")
+    expect(box(page)).not_to_have_value(re.compile("Odo"))
 
 
 def test_a_reload_loses_nothing(page: Page) -> None:
@@ -507,6 +579,22 @@ def test_on_a_telephone_no_keyboard_hides_the_story(visit: Visit) -> None:
     button(page, "Pick 3").tap()
     expect(button(page, "Write on")).to_be_focused()
     expect(button(page, "Write on")).to_be_in_viewport()
+
+
+def test_a_long_story_goes_on_without_javascript(visit: Visit, site: str) -> None:
+    (limit,) = re.findall('maxlength="(.*?)"', requests.get(site, timeout=60).text)
+    lines = "".join(f"Line {i} of many.\n" for i in range(int(limit)))[: int(limit) - 1]
+    ask = {"prefix": lines, "length": 40, "seed": 1}
+    story = requests.post(f"{site}/generate", json=ask, timeout=60).json()
+    page = visit(java_script_enabled=False)
+    page.goto(f"/?continue={story['id']}")
+    expect(page.get_by_text("reads the end")).to_be_visible()
+    end = box(page).input_value()
+    assert len(end) > 10_000  # more than an address may have
+    button(page, "Write on").click()
+    page.wait_for_url("**/s/*")
+    assert page.locator(".tree a").count() == 2
+    expect(page.locator(".opening")).to_contain_text(end[-30:].strip().splitlines()[-1])
 
 
 def test_without_javascript(browser: Browser, visit: Visit) -> None:
