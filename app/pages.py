@@ -23,7 +23,7 @@ from app.api import like as count_like
 from app.card import card
 from app.errors import EXPECTED, add_headers, explain
 from app.library import Relative, StoredStory, excerpt
-from app.parameters import query_parameters, validate
+from app.parameters import body_parameters, query_parameters, validate
 from app.schemas import ParameterError
 from app.service import service
 
@@ -55,28 +55,32 @@ _SUMMARY = 200
 def index() -> Response:
     """The form; or an answer of the API to a request with its parameters.
 
-    `continue` names a story to go on with.
+    `continue` names a story to go on with: its end, as far as the service reads.
     """
     if is_for_api(set(request.args)):
         return answer_ancestor(query_parameters())
     if (id := request.args.get("continue")) is not None:
         story = _stored(id)
-        return _form(story.prefix + story.text, parent=story.id)
+        whole = story.prefix + story.text
+        text = tail(whole, service().settings.max_prefix)
+        return _form(text, parent=story.id, is_cut=text != whole)
     return _form()
 
 
-@blueprint.get("/story")
+@blueprint.route("/story", methods=["GET", "POST"])
 def story() -> Response:
-    """Writes a story, anew unless the address has a seed, and leads to its page. HEAD does not."""
-    prefix = request.args.get("prefix", "").strip()
+    """Writes a story, anew unless it has a seed, and leads to its page. HEAD does not.
+
+    Links say in their address what the form sends in a body: a long story fits no address.
+    """
     if request.method == "HEAD":
-        return _form(prefix)
+        return _form(request.args.get("prefix", "").strip())
     try:
-        query = query_parameters()
+        given = _form_parameters() if request.method == "POST" else query_parameters()
     except ParameterError as error:
-        return _refused(prefix, error)
-    values = {name: query[name] for name in NAMES if name in query}
-    return _write({**values, "prefix": query.get("prefix", "").strip()}, typed=False)
+        return _refused(request.values.get("prefix", "").strip(), error)
+    values = {name: given[name] for name in NAMES if name in given}
+    return _write({**values, "prefix": given.get("prefix", "").strip()}, typed=False)
 
 
 @blueprint.get("/s/<string(length=12):id>")
@@ -121,6 +125,11 @@ def like(id: str) -> Response:
     return _to_page(id)
 
 
+def tail(text: str, most: int) -> str:
+    """The end of a text, so many characters at most, from a whole word on."""
+    return text if len(text) <= most else re.sub(r"^\S*\s+", "", text[-most:])
+
+
 def paragraphs(text: str) -> str:
     """Text with a blank line between its paragraphs."""
     return re.sub(r"\n+", "\n\n", text)
@@ -149,6 +158,13 @@ def tree(family: Sequence[Relative]) -> Branch | None:
         return Branch(stories, [grow(child) for child in children[stories[-1].id]])
 
     return grow(family[0])
+
+
+def _form_parameters() -> dict[str, Any]:
+    values, typed = body_parameters()
+    if typed:
+        abort(415, "send application/x-www-form-urlencoded here, or JSON to /generate")
+    return values
 
 
 def _stored(id: str) -> StoredStory:
@@ -184,7 +200,12 @@ def _refused(prefix: str, error: Exception) -> Response:
 
 
 def _form(
-    text: str = "", *, parent: str | None = None, error: str | None = None, status: int = 200
+    text: str = "",
+    *,
+    parent: str | None = None,
+    is_cut: bool = False,
+    error: str | None = None,
+    status: int = 200,
 ) -> Response:
     settings = service().settings
     page = render_template(
@@ -192,6 +213,7 @@ def _form(
         settings=settings,
         prefix=text,
         parent=parent,
+        is_cut=is_cut,
         error=error,
         moods=_MOODS,
         lengths=[(min(tokens, settings.max_length), words) for tokens, words in _LENGTHS],

@@ -70,7 +70,7 @@ def test_a_client_may_so_much_and_is_told(make_client: Any) -> None:
 
 
 def test_every_way_of_asking_counts(make_client: Any) -> None:
-    client = make_client(RATE_LIMIT="8/hour")
+    client = make_client(RATE_LIMIT="9/hour")
     completion = {"model": "run1", "prompt": "Wren", "max_tokens": 1}
     for answer in (
         client.post("/", data={"length": 1}),
@@ -81,6 +81,7 @@ def test_every_way_of_asking_counts(make_client: Any) -> None:
         client.post("/generate", json={"length": 1}),
         client.post("/generate", data={"length": 1}),
         client.get("/story?length=1", headers={"Accept": "text/html"}),
+        client.post("/story", data={"length": 1}, headers={"Accept": "text/html"}),
     ):
         assert answer.status_code in (200, 303)
     assert client.get("/generate?length=1&stream=true").status_code == 429

@@ -73,7 +73,7 @@ def test_the_form(client: FlaskClient) -> None:
     assert answer.status_code == 200
     page = parse(answer.text)
     form = element(page, "form")
-    assert (form["action"], form["method"]) == ("/story", "get")
+    assert (form["action"], form["method"]) == ("/story", "post")
     assert element(page, f"label[for={element(form, 'textarea')['id']}]").text
     assert len(page.select("#examples a")) == 3
     moods = {radio["name"] for radio in page.select("fieldset [type=radio][checked]")}
@@ -105,6 +105,16 @@ def test_a_story_is_written_and_has_a_page(client: FlaskClient) -> None:
     assert f"seed 5 · {story['tokens']} tokens" in facts
 
 
+def test_a_form_and_an_address_lead_to_the_same_page(client: FlaskClient) -> None:
+    values = {"prefix": " Wren\r\nand ", "seed": "5", "length": "30", "fbclid": "abc"}
+    answer = client.post("/story", data=values)
+    assert answer.status_code == 303
+    read = client.get("/story", query_string=values)
+    assert answer.headers["Location"] == read.headers["Location"]
+    assert stored(client, answer.headers["Location"]).prefix == "Wren\nand"
+    assert client.post("/story", json=values).status_code == 415
+
+
 def test_an_address_with_a_seed_leads_to_the_same_page_again(client: FlaskClient) -> None:
     address = "/story?prefix=Wren&length=30"
     assert written(client, f"{address}&seed=1") == written(client, f"{address}&seed=1")
@@ -127,13 +137,33 @@ def test_a_story_is_gone_on_with(client: FlaskClient) -> None:
     assert element(form, "textarea").text == story.prefix + story.text
     parent = str(element(form, "[name=parent]")["value"])
     query = {"prefix": element(form, "textarea").text, "parent": parent, "length": 20, "seed": 1}
-    answer = client.get("/story", query_string=query)
+    answer = client.post("/story", data=query)
     page = parse(client.get(answer.headers["Location"]).text)
     assert [str(link["href"]) for link in page.select(".tree a")] == [
         path,
         answer.headers["Location"],
     ]
     assert element(page, ".tree [aria-current]")["href"] == answer.headers["Location"]
+
+
+@pytest.mark.parametrize("most", [600, 601, 603])
+def test_a_long_story_is_gone_on_with_from_its_end(
+    tiny_checkpoint: Path, service_app: Flask, most: int
+) -> None:
+    app = create_app({"CHECKPOINT": str(tiny_checkpoint), "MAX_PREFIX": most})
+    words = [f"word{i:04}" for i in range(100)]  # and a blank: 9 characters each
+    keep(service_app, id := f"long00000{most}", prefix=" ".join(words[:40]), text=f" {words[40]}")
+    keep(service_app, longer := f"more00000{most}", prefix=" ".join(words), text=" Odo\nwaits.")
+    short, long = (parse(app.test_client().get(f"/?continue={x}").text) for x in (id, longer))
+    assert element(short, "textarea").text == " ".join(words[:41])
+    assert element(short, "#long").has_attr("hidden")
+    assert not element(long, "#long").has_attr("hidden")
+    end = element(long, "textarea").text
+    assert " ".join(words).endswith(end.removesuffix(" Odo\nwaits."))
+    assert end.startswith("word")
+    assert most - 9 < len(end) <= most
+    answer = app.test_client().post("/story", data={"prefix": end, "parent": longer, "length": 5})
+    assert answer.status_code == 303
 
 
 def test_another_version_has_the_same_parameters_and_another_seed(client: FlaskClient) -> None:
@@ -258,11 +288,16 @@ def test_markup_is_text(service_app: Flask, client: FlaskClient) -> None:
     ],
 )
 def test_errors_are_sentences(client: FlaskClient, query: str, words: str) -> None:
-    answer = client.get(f"/story?{query}")
-    assert answer.status_code == 400
-    page = parse(answer.text)
-    assert words in element(page, "#error").text
-    assert element(page, "#error")["role"] == "alert"
+    form = "application/x-www-form-urlencoded"
+    for answer in (
+        client.get(f"/story?{query}"),
+        client.post("/story", data=query, content_type=form),
+    ):
+        assert answer.status_code == 400
+        page = parse(answer.text)
+        assert words in element(page, "#error").text
+        assert element(page, "#error")["role"] == "alert"
+        assert element(page, "textarea").text  # what was typed is not lost
 
 
 def test_without_a_model_the_page_says_so(tmp_path: Path, service_app: Flask) -> None:

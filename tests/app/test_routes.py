@@ -31,6 +31,7 @@ PUBLIC = {
 REQUESTS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("GET", "/"): [{"query_string": {"prefix": "Wren"}}, {"query_string": {"sample": "Wren"}}],
     ("POST", "/"): [{"data": {"prefix": "Wren"}}],
+    ("POST", "/story"): [{"data": {"prefix": "Wren"}}],
     ("POST", "/v1/completions"): [{"json": {"model": "run1"}}],
     ("POST", "/generate"): [{"json": {}}, {"data": {"prefix": "Wren"}}],
 }
