@@ -188,8 +188,13 @@ def _curl(method: str, path: str, operation: Object) -> str:
     if words:
         words.insert(0, "--get")
     if "requestBody" in operation:
-        (example, *_) = operation["requestBody"]["content"]["application/json"]["examples"].values()
-        words += ["--json", quote(json.dumps(example["value"], ensure_ascii=False))]
+        kind, body = next(iter(operation["requestBody"]["content"].items()))
+        (example, *_) = body["examples"].values()
+        if kind == "application/json":
+            words += ["--json", quote(json.dumps(example["value"], ensure_ascii=False))]
+        else:
+            for name, value in example["value"].items():
+                words += ["--data-urlencode", quote(f"{name}={value}")]
     elif method == "post":
         words += ["--request", "POST"]
     return " ".join(["curl", *words, f"$URL{path}"])

@@ -177,6 +177,32 @@ def operations(settings: Settings, models: Mapping[str, Object]) -> dict[str, Ob
             },
             **security,
         },
+        "pages.story_from_form": {
+            "tags": ["pages"],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "application/x-www-form-urlencoded": {
+                        "schema": {
+                            "type": "object",
+                            "properties": {
+                                name: schema
+                                for name, schema in models["StoryForm"]["properties"].items()
+                                if name in NAMES
+                            },
+                        },
+                        "examples": examples,
+                    }
+                },
+            },
+            "responses": {
+                "200": unkept,
+                "303": led,
+                "400": form,
+                **_refusals(*refused, *body, *limits),
+            },
+            **security,
+        },
         "pages.story_page": {
             "tags": ["pages", "stored stories"],
             "parameters": [_STORY],

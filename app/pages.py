@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,20 +67,18 @@ def index() -> Response:
     return _form()
 
 
-@blueprint.route("/story", methods=["GET", "POST"])
+@blueprint.get("/story")
 def story() -> Response:
-    """Writes a story, anew unless it has a seed, and leads to its page. HEAD does not.
-
-    Links say in their address what the form sends in a body: a long story fits no address.
-    """
+    """Writes a story, anew unless the address has a seed, and leads to its page. HEAD does not."""
     if request.method == "HEAD":
         return _form(request.args.get("prefix", "").strip())
-    try:
-        given = _form_parameters() if request.method == "POST" else query_parameters()
-    except ParameterError as error:
-        return _refused(request.values.get("prefix", "").strip(), error)
-    values = {name: given[name] for name in NAMES if name in given}
-    return _write({**values, "prefix": given.get("prefix", "").strip()}, typed=False)
+    return _write_given(query_parameters)
+
+
+@blueprint.post("/story")
+def story_from_form() -> Response:
+    """The same for the page's form: a long story fits no address."""
+    return _write_given(_form_parameters)
 
 
 @blueprint.get("/s/<string(length=12):id>")
@@ -172,6 +170,15 @@ def _stored(id: str) -> StoredStory:
     if stored is None:
         abort(404)
     return stored
+
+
+def _write_given(read: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        given = read()
+    except ParameterError as error:
+        return _refused(request.values.get("prefix", "").strip(), error)
+    values = {name: given[name] for name in NAMES if name in given}
+    return _write({**values, "prefix": given.get("prefix", "").strip()}, typed=False)
 
 
 def _write(values: Mapping[str, Any], *, typed: bool) -> Response:
