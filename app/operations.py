@@ -190,6 +190,7 @@ def operations(settings: Settings, models: Mapping[str, Object]) -> dict[str, Ob
                                 for name, schema in models["StoryForm"]["properties"].items()
                                 if name in NAMES
                             },
+                            "additionalProperties": {"type": "string"},  # passed over
                         },
                         "examples": examples,
                     }

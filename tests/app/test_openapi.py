@@ -94,7 +94,7 @@ def test_bounds_are_this_servers(document: dict[str, Any]) -> None:
     completion = schemas["CompletionRequest"]["properties"]
     assert completion["n"]["maximum"] == story["nsamples"]["maximum"]
     assert completion["max_tokens"]["anyOf"][0]["maximum"] == 1023
-    text, several = completion["prompt"]["anyOf"]
+    text, several, _ = completion["prompt"]["anyOf"]
     assert text["maxLength"] == several["items"]["maxLength"] == 600
     (length,) = (
         parameter["schema"]
@@ -114,12 +114,13 @@ def test_examples_are_valid_and_work(service_app: Flask, guarded: Flask) -> None
             _, *words = shlex.split(sample["source"].replace("$URL", ""))
             options = dict(pairwise(words))
             given = [words[i + 1] for i, word in enumerate(words) if word == "--data-urlencode"]
+            form = None if "--json" in options else dict(word.split("=", 1) for word in given)
             assert words[-1].startswith(path.partition("{")[0])
             answer = client.open(
                 words[-1].replace("0123456789ab", known),
                 method=method,
-                json=json.loads(options["--json"]) if "--json" in options else None,
-                query_string=dict(word.split("=", 1) for word in given),
+                **({"json": json.loads(options["--json"])} if "--json" in options else {}),
+                **{"query_string" if method == "get" else "data": form},
                 headers={"X-API-Key": KEY},
             )
             assert answer.status_code in (200, 303), (sample, answer.text)
