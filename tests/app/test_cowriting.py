@@ -529,7 +529,7 @@ def test_waiting_can_be_stopped(page: Page) -> None:
 @pytest.fixture(scope="module")
 def small(start_uwsgi: StartUwsgi, busy_checkpoint: Path) -> str:
     """The address of a service that writes three stories at once, slowly."""
-    return str(start_uwsgi(busy_checkpoint, MAX_BATCH="3", MAX_WAIT="600").url)
+    return str(start_uwsgi(busy_checkpoint, MAX_BATCH="3", MAX_WAIT="60").url)
 
 
 def is_idle(url: str) -> bool:
