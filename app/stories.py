@@ -98,6 +98,7 @@ class Stories:
         self._prompt = [tokenizer.end_of_text, *tokenizer.encode(request.prefix)]
         self._seed = secrets.randbelow(2**32) if request.seed is None else request.seed
         self._drafts: dict[int, _Draft] = {}
+        self._drawn = 0  # tokens, in all attempts
         self._generations: dict[int, Generation] = {}
         try:
             self._place = service.queue.enter(request.nsamples, request.length)
@@ -172,12 +173,13 @@ class Stories:
                 yield Waiting(position, round(wait, 1))
 
     def _write(self) -> Iterator[Event]:
-        """A token of each story after the other."""
+        """What there is of each story, one after the other."""
         length = self._request.length
         self._metrics.tokens.labels("prompt").inc(self.prompt_tokens)
         live = {i: self._draw(i) for i in range(self._request.nsamples)}
         looked = time.monotonic()
         while live:
+            drawn = self._drawn
             for i in list(live):
                 try:
                     event = next(live[i])
@@ -189,7 +191,7 @@ class Stories:
                         yield event
             if live:
                 least = min(self._drafts[i].tokens for i in live)
-                self._place.advance(len(live), length - least)
+                self._place.advance(self._drawn - drawn, length - least)
             now = time.monotonic()
             if now - looked >= _LOOK_AROUND:
                 looked = now
@@ -203,7 +205,7 @@ class Stories:
         return time.monotonic() - self._begun > self._service.settings.deadline
 
     def _draw(self, index: int) -> Iterator[Text | Reset | None]:
-        """Writes one sample, anew where the gate refuses it. None: a token without news."""
+        """Writes one sample, anew where the gate refuses it. None: tokens without news."""
         draws = self._request.draws
         for attempt in range(draws):
             seed = (self._seed + index + attempt * _NEXT_SEED) % 2**32
@@ -231,12 +233,17 @@ class Stories:
         check = Check(self._service.words, self._copies, may_copy=last, prefix=request.prefix)
         if request.include_prefix and request.prefix:
             yield Text(index, request.prefix)
-        for token in generation:
-            draft.tokens += 1
-            self._metrics.tokens.labels("generated").inc()
-            if draft.tokens == draft.attempts == 1:
+        while tokens := generation.read():
+            if draft.tokens == 0 and draft.attempts == 1:
                 self._metrics.first_token_seconds.observe(time.monotonic() - self._turn)
-            piece = check.feed(stream.feed(self.model.tokenizer.decode([token])))
+            piece = ""
+            for token in tokens:
+                draft.tokens += 1
+                piece += check.feed(stream.feed(self.model.tokenizer.decode([token])))
+                if stream.stopped or check.refusal:
+                    break
+            self._drawn += len(tokens)
+            self._metrics.tokens.labels("generated").inc(len(tokens))
             draft.continuation += piece
             yield Text(index, piece) if piece else None
             if stream.stopped or check.refusal or self._is_late():

@@ -270,12 +270,25 @@ class Generation:
 
     def __next__(self) -> int:
         """The next token. Raises MemoryError if the text's KV cache did not fit into memory."""
+        if not self._unread and not self._wait():
+            raise StopIteration
+        return self._unread.popleft()
+
+    def read(self) -> list[int]:
+        """The tokens that are there, once there is one; none at the end. Raises as iteration."""
+        self._wait()
+        tokens = list(self._unread)
+        self._unread.clear()
+        return tokens
+
+    def _wait(self) -> bool:
+        """Until there are unread tokens; False at the end."""
         self._model._check_process()
         while not self._unread:
             if self._finish == _native.FAILED:
                 raise MemoryError("no memory for the KV cache")
             if self._finish != _native.RUNNING:
-                raise StopIteration
+                return False
             finish = ctypes.c_int32()
             n = lib.gpt2_read(
                 self._request,
@@ -288,7 +301,7 @@ class Generation:
             self._unread.extend(self._buffer[:n])
             self._seen += n
             self._finish = finish.value
-        return self._unread.popleft()
+        return True
 
     def __enter__(self) -> Self:
         return self

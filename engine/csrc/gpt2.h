@@ -126,9 +126,9 @@ GPT2_API gpt2_request *gpt2_submit(gpt2_scheduler *s, const int32_t *prompt, int
                                    int32_t length, const gpt2_sampling *how, int32_t stop_token);
 
 /* Waits until more than `seen` tokens were drawn or the request ended, `timeout_ms` at most (tokens
- * that follow each other within 4 ms come together), then copies the tokens from `seen` on into out
- * [capacity] and returns how many. *finish is the state after those: 0 tokens and a finish other
- * than GPT2_RUNNING mean the end. */
+ * that follow each other within 4 ms, or 50 in a large batch, come together), then copies the
+ * tokens from `seen` on into out [capacity] and returns how many. *finish is the state after those:
+ * 0 tokens and a finish other than GPT2_RUNNING mean the end. */
 GPT2_API int32_t gpt2_read(gpt2_request *r, int32_t seen, int32_t *out, int32_t capacity,
                            int32_t timeout_ms, int32_t *finish);
 

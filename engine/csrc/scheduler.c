@@ -11,7 +11,11 @@ enum {
     PREFILL_ROWS = 64,  /* prompt tokens that a step takes in, so that long ones stall nobody */
     SHARED_TOKENS = 16, /* fewer are computed sooner than looked for */
     MAX_KEPT = 64,      /* caches of ended requests */
-    WAKE_US = 4000      /* microseconds in which a reader is woken once at most */
+    /* Microseconds in which a reader is woken once at most: so many for each live request, so that
+     * all together are woken a thousand times a second, within these bounds. */
+    WAKE_US = 1000,
+    SHORTEST_WAKE_US = 4000,
+    LONGEST_WAKE_US = 50000
 };
 
 struct gpt2_request {
@@ -290,14 +294,14 @@ static int64_t now_us(void) {
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* Hands a drawn token to the request's reader; what has ended the request, if anything. Readers are
- * woken every few milliseconds, since a woken thread takes the processor from the next step; the
- * end of a request wakes them too. */
-static gpt2_finish deliver(gpt2_request *r, int32_t token, int64_t now) {
+/* Hands a drawn token to the request's reader; what has ended the request, if anything. A reader is
+ * woken once in `pause` microseconds, since a woken thread takes the processor from the next step;
+ * the first token and the end of a request wake it too. */
+static gpt2_finish deliver(gpt2_request *r, int32_t token, int64_t now, int64_t pause) {
     if (token == r->stop_token) return GPT2_STOP;
     pthread_mutex_lock(&r->lock);
     r->tokens[r->n_prompt + r->n_drawn++] = token;
-    if (now - r->woken >= WAKE_US) {
+    if (now - r->woken >= pause) {
         r->woken = now;
         pthread_cond_broadcast(&r->changed);
     }
@@ -335,10 +339,12 @@ static void *run(void *argument) {
         s->stats.computed += s->n_rows;
         s->stats.shared += s->n_shared;
         pthread_mutex_unlock(&s->lock);
-        int64_t now = now_us();
+        int64_t now = now_us(), pause = (int64_t)s->n_live * WAKE_US;
+        pause = pause < SHORTEST_WAKE_US ? SHORTEST_WAKE_US : pause;
+        pause = pause > LONGEST_WAKE_US ? LONGEST_WAKE_US : pause;
         for (int32_t i = s->n_live - 1, j = s->n_sampled - 1; i >= 0 && j >= 0; i--) {
             if (s->live[i] != s->sampled[j]) continue; /* still reading its prompt */
-            gpt2_finish finish = deliver(s->sampled[j], s->drawn[j], now);
+            gpt2_finish finish = deliver(s->sampled[j], s->drawn[j], now, pause);
             if (finish != GPT2_RUNNING) leave(s, i, finish);
             j--;
         }
