@@ -5,8 +5,9 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException, NotFound
@@ -16,6 +17,7 @@ from app.library import StoredStory
 from app.limits import client_address
 from app.parameters import body_parameters, query_parameters, validate
 from app.schemas import (
+    Error,
     ErrorResponse,
     Health,
     Likes,
@@ -25,6 +27,7 @@ from app.schemas import (
     StoryRecord,
     StoryRequest,
     StoryResponse,
+    address,
 )
 from app.service import service
 from app.stories import Abandoned, Event, Reset, Stories, Text, Waiting
@@ -40,6 +43,8 @@ CALLBACK = f"^{_NAME}([.]{_NAME})*$"
 _VOTERS = secrets.token_bytes(32)
 
 _logger = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 Present = Callable[[StoryResponse], str]
 """How an answer is written as JSON."""
@@ -70,19 +75,13 @@ def generate_as_cloud_run() -> Response:
 @blueprint.get("/stories/<id>")
 def read_story(id: str) -> Response:
     """A stored story."""
-    story = stored_story(id)
-    if story is None:
-        raise NotFound("there is no such story")
-    return json_response(_record(story).model_dump_json())
+    return json_response(_record(stored_story(id)).model_dump_json())
 
 
 @blueprint.post("/stories/<id>/like")
 def like_story(id: str) -> Response:
     """One more like, once for each client."""
-    likes = like(id)
-    if likes is None:
-        raise NotFound("there is no such story")
-    return json_response(Likes(likes=likes).model_dump_json())
+    return json_response(Likes(likes=like(id)).model_dump_json())
 
 
 @blueprint.get("/healthz")
@@ -105,9 +104,9 @@ def readyz() -> Response:
     return json_response(state.model_dump_json())
 
 
-def is_for_api(names: set[str]) -> bool:
-    """Whether a GET of / with these parameters is one of a program, as the ancestors' were."""
-    if not names.isdisjoint({*StoryRequest.model_fields, "sample", "callback"}):
+def is_for_api() -> bool:
+    """Whether the present GET of / is one of a program, as the ancestors' were."""
+    if not set(request.args).isdisjoint({*StoryRequest.model_fields, "sample", "callback"}):
         return True
     accepted = request.accept_mimetypes
     return accepted.best_match(["text/html", "application/json"]) == "application/json"
@@ -135,7 +134,11 @@ def answer(story: StoryRequest, present: Present) -> Response:
     stories = begin(story)
     if not story.stream:
         return json_response(present(stories.write()))
-    return stream_response(stories, _events(stories, present))
+    return stream_response(
+        stories,
+        _events(stories, present),
+        lambda _, words: _event("error", ErrorResponse(error=words).model_dump_json()),
+    )
 
 
 def begin(story: StoryRequest) -> Stories:
@@ -152,10 +155,13 @@ def begin(story: StoryRequest) -> Stories:
     return stories
 
 
-def stream_response(stories: Stories, events: Iterator[str]) -> Response:
-    """Server-sent events of stories being written."""
+def stream_response(
+    stories: Stories, events: Iterator[str], tell: Callable[[int, Error], str]
+) -> Response:
+    """Server-sent events of stories being written; tell makes the last one of a failure's status
+    and words."""
     response = Response(
-        events,
+        _until_it_fails(events, tell),
         mimetype="text/event-stream",
         headers={**_FRESH, "X-Accel-Buffering": "no"},  # nginx: pass each event on at once
     )
@@ -168,20 +174,21 @@ def json_response(body: str, status: int = 200) -> Response:
     return Response(body, status, mimetype="application/json", headers=_FRESH)
 
 
-def stored_story(id: str) -> StoredStory | None:
-    """The story of that id, if it is one."""
-    return service().library.get(id)
+def stored_story(id: str) -> StoredStory:
+    """The story of that id. Raises NotFound."""
+    return _found(service().library.get(id))
 
 
-def like(id: str) -> int | None:
-    """Counts the present client's like; the likes of the story, None if there is no such.
+def like(id: str) -> int:
+    """Counts the present client's like; the likes of the story. Raises NotFound.
 
     Its address is stored as a hash with a key that nobody keeps: until the service is started anew
     a client counts once, and nobody learns who it was.
     """
     service().limits.admit_like()
     client = f"{id} {client_address()}".encode()
-    return service().library.like(id, blake2b(client, key=_VOTERS, digest_size=16).hexdigest())
+    voter = blake2b(client, key=_VOTERS, digest_size=16).hexdigest()
+    return _found(service().library.like(id, voter))
 
 
 def is_served(story: StoredStory) -> bool:
@@ -192,21 +199,19 @@ def is_served(story: StoredStory) -> bool:
         return False
 
 
+def _found(what: Found | None) -> Found:
+    if what is None:
+        raise NotFound("there is no such story")
+    return what
+
+
 def _record(story: StoredStory) -> StoryRecord:
     relatives = [
-        Relative(
-            id=one.id,
-            url=f"/s/{one.id}",
-            parent=one.parent,
-            excerpt=one.excerpt,
-            likes=one.likes,
-            created=one.created,
-        )
-        for one in service().library.family(story.id)
+        Relative(**asdict(one), url=address(one.id)) for one in service().library.family(story.id)
     ]
     return StoryRecord(
-        **{name: getattr(story, name) for name in StoryRecord.model_fields if hasattr(story, name)},
-        url=f"/s/{story.id}",
+        **asdict(story),
+        url=address(story.id),
         is_served=is_served(story),
         family=relatives,
     )
@@ -234,17 +239,21 @@ def _answer_query(values: dict[str, Any], present: Present) -> Response:
 
 def _events(stories: Stories, present: Present) -> Iterator[str]:
     """The events of stories being written, then the whole answer as the event `done`."""
+    for event in stories.events():
+        yield _event(*_describe(event))
+    yield _event("done", present(stories.response()))
+
+
+def _until_it_fails(events: Iterator[str], tell: Callable[[int, Error], str]) -> Iterator[str]:
     try:
-        for event in stories.events():
-            yield _event(*_describe(event))
-        yield _event("done", present(stories.response()))
+        yield from events
     except Abandoned:
         return
     except Exception as error:
         status, words = explain(error)
         if status == 500:
             _logger.exception("a stream broke off")
-        yield _event("error", ErrorResponse(error=words).model_dump_json())
+        yield tell(status, words)
 
 
 def _describe(event: Event) -> tuple[str, str]:

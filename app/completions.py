@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from flask import Blueprint, Response
 from pydantic import BaseModel, ConfigDict, Field
-from werkzeug.exceptions import HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from app.api import begin, json_response, stream_response
 from app.endings import End
@@ -208,7 +208,11 @@ def completions() -> Response:
     )
     if asked.stream:
         with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        return stream_response(stories, _chunks(stories, blank, with_usage=with_usage))
+        return stream_response(
+            stories,
+            _chunks(stories, blank, with_usage=with_usage),
+            lambda status, words: f"data: {_error_text(status, words)}\n\n",
+        )
     answer = stories.write()
     choices = [
         Choice(text=sample.text, index=i, finish_reason=_FINISH[sample.finish_reason])
@@ -224,25 +228,19 @@ def fail(error: Exception) -> Response:
     if isinstance(error, Abandoned):
         raise error
     if isinstance(error, ModelNotFound):
-        return _error(404, Error(message=str(error), field="model"), "model_not_found")
+        words = Error(message=str(error), field="model")
+        return json_response(_error_text(404, words, "model_not_found"), 404)
     status, words = explain(error)
     if status == 500:
         _logger.exception("a completion failed")
-    response = _error(status, words, _CODES.get(status))
-    if isinstance(error, HTTPException):
-        add_headers(response, error)
-    return response
-
-
-def _error(status: int, error: Error, code: str | None = None) -> Response:
-    response = json_response(_error_text(status, error, code), status)
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
+    response = json_response(_error_text(status, words), status)
+    add_headers(response, error, words)
     return response
 
 
 def _error_text(status: int, error: Error, code: str | None = None) -> str:
     kind = "invalid_request_error" if status < 500 else "server_error"
+    code = code or _CODES.get(status)
     words = CompletionError(message=error.message, type=kind, param=error.field, code=code)
     return CompletionErrorResponse(error=words).model_dump_json()
 
@@ -280,24 +278,16 @@ def _chunks(stories: Stories, blank: Completion, *, with_usage: bool) -> Iterato
     def chunk(**values: Any) -> str:
         return f"data: {blank.model_copy(update=values).model_dump_json()}\n\n"
 
-    try:
-        for event in stories.events():
-            match event:
-                case Text(index, text):
-                    yield chunk(choices=[Choice(text=text, index=index)])
-                case _:  # the place in the line: a comment keeps the connection
-                    yield ": waiting\n\n"
-        answer = stories.response()
-        for i, sample in enumerate(_samples(answer)):
-            end = Choice(text="", index=i, finish_reason=_FINISH[sample.finish_reason])
-            yield chunk(choices=[end])
-        if with_usage:
-            yield chunk(**_facts(stories, answer))
-        yield "data: [DONE]\n\n"
-    except Abandoned:
-        return
-    except Exception as error:
-        status, words = explain(error)
-        if status == 500:
-            _logger.exception("a stream broke off")
-        yield f"data: {_error_text(status, words, _CODES.get(status))}\n\n"
+    for event in stories.events():
+        match event:
+            case Text(index, text):
+                yield chunk(choices=[Choice(text=text, index=index)])
+            case _:  # the place in the line: a comment keeps the connection
+                yield ": waiting\n\n"
+    answer = stories.response()
+    for i, sample in enumerate(_samples(answer)):
+        end = Choice(text="", index=i, finish_reason=_FINISH[sample.finish_reason])
+        yield chunk(choices=[end])
+    if with_usage:
+        yield chunk(**_facts(stories, answer))
+    yield "data: [DONE]\n\n"

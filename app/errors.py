@@ -57,22 +57,14 @@ def explain(error: Exception) -> tuple[int, Error]:
     return 500, Error(message="the story could not be finished")
 
 
-def error_response(status: int, error: Error) -> Response:
-    """The answer to a request that failed."""
-    response = Response(
-        ErrorResponse(error=error).model_dump_json(), status, mimetype="application/json"
-    )
-    response.headers["Cache-Control"] = "no-store"
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
-
-
-def add_headers(response: Response, error: HTTPException) -> None:
+def add_headers(response: Response, error: Exception, words: Error) -> None:
     """What an error has to say in headers: which methods are allowed, when to come again..."""
-    for name, value in error.get_headers(request.environ):
-        if name in ("Allow", "Retry-After", "WWW-Authenticate"):
-            response.headers[name] = value
+    if words.retry_after is not None:
+        response.headers["Retry-After"] = str(words.retry_after)
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers(request.environ):
+            if name in ("Allow", "WWW-Authenticate"):
+                response.headers[name] = value
 
 
 def _later(message: str, seconds: float) -> Error:
@@ -87,10 +79,9 @@ def _expected(error: Exception) -> Response:
         name = HTTPStatus(status).phrase
         page = render_template("error.html", settings=service().settings, name=name)
         response = make_response(page, status)
-        if words.retry_after is not None:
-            response.headers["Retry-After"] = str(words.retry_after)
     else:
-        response = error_response(status, words)
-    if isinstance(error, HTTPException):
-        add_headers(response, error)
+        text = ErrorResponse(error=words).model_dump_json()
+        response = Response(text, status, mimetype="application/json")
+        response.headers["Cache-Control"] = "no-store"
+    add_headers(response, error, words)
     return response

@@ -35,10 +35,12 @@ class WordList:
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
         self._phrases: dict[str, list[list[str]]] = {}
+        self._longest = 0
         for line in lines:
             words = _words(line.partition("#")[0])
             if words:
                 self._phrases.setdefault(words[0], []).append(words)
+                self._longest = max(self._longest, len(words))
 
     @classmethod
     def read(cls, path: Path) -> "WordList":
@@ -53,6 +55,8 @@ class WordList:
 
         While a text is not whole, its last word may go on, and so may the beginning of a phrase.
         """
+        if not self:
+            return len(text)
         words: list[tuple[int, str]] = []
         last = len(text)
         for chunk in _CHUNK.finditer(text):
@@ -71,9 +75,8 @@ class WordList:
 
     def context(self, text: str) -> str:
         """The end of a text that may, with what follows it, become one of them."""
-        longest = max((len(p) for phrases in self._phrases.values() for p in phrases), default=0)
         starts = [chunk.start() for chunk in _CHUNK.finditer(text)]
-        return text[starts[-longest] :] if longest and len(starts) > longest else text
+        return text[starts[-self._longest] :] if len(starts) > self._longest else text
 
 
 def _may_become(words: list[str], phrase: list[str]) -> bool:

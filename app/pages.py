@@ -16,33 +16,23 @@ from flask import (
     request,
     url_for,
 )
-from werkzeug.exceptions import HTTPException
 
 from app.api import answer_ancestor, begin, is_for_api, is_served, read_story, stored_story
 from app.api import like as count_like
 from app.card import card
 from app.errors import EXPECTED, add_headers, explain
-from app.library import Relative, StoredStory, excerpt
+from app.library import Relative, excerpt
 from app.parameters import body_parameters, query_parameters, validate
-from app.schemas import ParameterError
+from app.schemas import ParameterError, StoryRequest
 from app.service import service
 
 blueprint = Blueprint("pages", __name__)
 
-NAMES = (
-    "prefix",
-    "seed",
-    "length",
-    "temperature",
-    "top_k",
-    "top_p",
-    "repetition_penalty",
-    "stop",
-    "truncate",
-    "end",
-    "resample",
-    "parent",
-)
+NAMES = [
+    name
+    for name in StoryRequest.model_fields
+    if name not in ("include_prefix", "nsamples", "stream")
+]
 """What a story's address may say; other names, which shared links collect, are passed over."""
 
 _MOODS = ((0.5, "calm"), (0.8, "playful"), (1.1, "wild"))  # temperature
@@ -57,10 +47,10 @@ def index() -> Response:
 
     `continue` names a story to go on with: its end, as far as the service reads.
     """
-    if is_for_api(set(request.args)):
+    if is_for_api():
         return answer_ancestor(query_parameters())
     if (id := request.args.get("continue")) is not None:
-        story = _stored(id)
+        story = stored_story(id)
         whole = story.prefix + story.text
         text = tail(whole, service().settings.max_prefix)
         return _form(text, parent=story.id, is_cut=text != whole)
@@ -77,7 +67,7 @@ def story() -> Response:
 
 @blueprint.post("/story")
 def story_from_form() -> Response:
-    """The same for the page's form: a long story fits no address."""
+    """Writes a story for the page's form, and leads to its page: a long one fits no address."""
     return _write_given(_form_parameters)
 
 
@@ -86,7 +76,7 @@ def story_page(id: str) -> Response:
     """A stored story: a page, or JSON for who prefers that."""
     if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         return _varying(read_story(id))
-    stored = _stored(id)
+    stored = stored_story(id)
     whole = stored.prefix + stored.text
     page = render_template(
         "story.html",
@@ -103,7 +93,7 @@ def story_page(id: str) -> Response:
 @blueprint.get("/s/<string(length=12):id>.png")
 def share_card(id: str) -> Response:
     """The picture beside a link to the story."""
-    stored = _stored(id)
+    stored = stored_story(id)
     picture = card(service().settings.title, excerpt(stored.prefix + stored.text, 2 * _SUMMARY))
     return kept(Response(picture, mimetype="image/png"))
 
@@ -111,15 +101,14 @@ def share_card(id: str) -> Response:
 @blueprint.post("/s/<string(length=12):id>/another")
 def another(id: str) -> Response:
     """Writes another version of the story, and leads to its page."""
-    stored = _stored(id)
+    stored = stored_story(id)
     return _write({**stored.parameters, "prefix": stored.prefix, "parent": id}, typed=True)
 
 
 @blueprint.post("/s/<string(length=12):id>/like")
 def like(id: str) -> Response:
     """One more like; back to the story."""
-    if count_like(id) is None:
-        abort(404)
+    count_like(id)
     return _to_page(id)
 
 
@@ -165,13 +154,6 @@ def _form_parameters() -> dict[str, Any]:
     return values
 
 
-def _stored(id: str) -> StoredStory:
-    stored = stored_story(id)
-    if stored is None:
-        abort(404)
-    return stored
-
-
 def _write_given(read: Callable[[], dict[str, Any]]) -> Response:
     try:
         given = read()
@@ -199,10 +181,7 @@ def _refused(prefix: str, error: Exception) -> Response:
     subject = "your opening" if told.field == "prefix" else told.field or ""
     words = f"{subject} {told.message}".lstrip()
     response = _form(prefix, error=f"{words[0].upper()}{words[1:]}.", status=status)
-    if told.retry_after is not None:
-        response.headers["Retry-After"] = str(told.retry_after)
-    if isinstance(error, HTTPException):
-        add_headers(response, error)
+    add_headers(response, error, told)
     return response
 
 

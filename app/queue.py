@@ -9,8 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Event, Lock
-from types import TracebackType
-from typing import Self
 
 # Seconds between two tokens of a story, before the first has been measured.
 _FIRST_PACE = 0.01
@@ -121,7 +119,7 @@ class Queue:
 
 
 class Place:
-    """A request's place in the queue, until it is left: use it as a context manager."""
+    """A request's place in the queue, until it is left."""
 
     def __init__(self, queue: Queue, stories: int, length: int) -> None:
         self.unfinished = stories
@@ -129,7 +127,6 @@ class Place:
         self.left = length
         """Tokens that each of them may still have."""
         self._queue = queue
-        self._stories = stories
         self._turn = Event()
         self._unmeasured = 0
         self._measured: float | None = None  # when; a prompt is read before the first token
@@ -187,14 +184,3 @@ class Place:
             elif self in queue._line:
                 queue._line.remove(self)
             queue._serve()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.leave()

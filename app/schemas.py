@@ -34,6 +34,11 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 StoryId = Annotated[str, Field(pattern="^[0-9a-z]{12}$")]
 
 
+def address(story: str) -> str:
+    """Where the story of that id has its page."""
+    return f"/s/{story}"
+
+
 class ParameterError(ValueError):
     """A parameter is wrong; field is its name, or None where the whole request is."""
 

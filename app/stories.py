@@ -13,7 +13,15 @@ from app.endings import TextStream
 from app.gate import Check, Refusal
 from app.library import LibraryError, StoredStory
 from app.queue import Overloaded
-from app.schemas import Copied, FinishReason, ParameterError, Sample, StoryRequest, StoryResponse
+from app.schemas import (
+    Copied,
+    FinishReason,
+    ParameterError,
+    Sample,
+    StoryRequest,
+    StoryResponse,
+    address,
+)
 from app.service import Service
 from app.visitor import Visitor, stopping
 from corpus.copies import Copy
@@ -73,7 +81,7 @@ class _Draft:
     continuation: str = ""
     tokens: int = 0
     finish_reason: FinishReason = "length"
-    copied: list[Copy] | None = None
+    copied: list[Copied] | None = None
 
 
 class Stories:
@@ -254,7 +262,8 @@ class Stories:
         if check.refusal and not last and not self._is_late():
             return check.refusal
         draft.continuation += rest
-        draft.copied = check.copied
+        if check.copied is not None:
+            draft.copied = _shown(check.copied, draft.continuation)
         if check.refusal and check.refusal != "empty":
             draft.finish_reason = "filtered"
         elif ended:
@@ -274,15 +283,15 @@ class Stories:
             tokens=draft.tokens,
             finish_reason=draft.finish_reason,
             id=id,
-            url=id and f"/s/{id}",
-            copied=_copied(draft),
+            url=id and address(id),
+            copied=draft.copied,
             attempts=draft.attempts,
         )
 
     def _stored(self, draft: _Draft) -> StoredStory:
         parameters = self._request.model_dump(exclude=_NO_PARAMETERS)
         identity = [self.model.identity, self._request.prefix, parameters, draft.seed]
-        copied = _copied(draft)
+        copied = draft.copied
         return StoredStory(
             id=_identify([*identity, draft.continuation]),
             created=datetime.now(UTC),
@@ -299,13 +308,12 @@ class Stories:
         )
 
 
-def _copied(draft: _Draft) -> list[Copied] | None:
-    if draft.copied is None:
-        return None
+def _shown(runs: list[Copy], text: str) -> list[Copied]:
+    """The runs that text, which may end before what was looked at, shows whole."""
     return [
-        Copied(text=draft.continuation[run.start : run.end], words=run.words, source=run.source)
-        for run in draft.copied
-        if run.end <= len(draft.continuation)
+        Copied(text=text[run.start : run.end], words=run.words, source=run.source)
+        for run in runs
+        if run.end <= len(text)
     ]
 
 
