@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 def among(known: Sequence[str]) -> Callable[[str], list[str]]:
@@ -23,3 +24,16 @@ def counts(text: str) -> list[int]:
     if min(numbers) < 1:
         raise argparse.ArgumentTypeError("at least one each")
     return numbers
+
+
+def parse(
+    parser: argparse.ArgumentParser, arguments: list[str] | None, results: str
+) -> argparse.Namespace:
+    """Parse with the arguments that every measurement takes; `results` is its file of numbers."""
+    add = parser.add_argument
+    add("--cache", type=Path, default=Path(__file__).parent / ".cache", help="default bench/.cache")
+    add("--json", type=Path, help=f"each number; default {results} in the cache")
+    add("--busy", action="store_true", help="measure even though the machine is busy")
+    args = parser.parse_args(arguments)
+    args.json = args.json or args.cache / results
+    return args

@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bench import models
-from bench.arguments import among, counts
+from bench.arguments import among, counts, parse
 from bench.engines import Setup, Work
 from bench.machine import busy, machine, require_idle
 from bench.models import ROOT, BenchError, Formats
@@ -224,16 +224,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--length", type=int, default=128, help="new tokens of each request; default 128")
     add("--long-prompt", type=int, default=512, help="tokens; default 512")
     add("--checkpoint", type=Path, default=ROOT / "checkpoint" / "run1", help="the mini model")
-    add("--cache", type=Path, default=Path(__file__).parent / ".cache", help="default bench/.cache")
-    add("--json", type=Path, help="the numbers of each round; default results.json in the cache")
-    add("--busy", action="store_true", help="measure even though the machine is busy")
-    args = parser.parse_args(arguments)
+    args = parse(parser, arguments, "results.json")
     for name in ("rounds", "threads", "length", "long_prompt"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')}: must be at least 1")
     if not 0 <= args.seconds < 3600:
         parser.error("--seconds: must be between 0 and 3600")
-    args.json = args.json or args.cache / "results.json"
     return args
 
 

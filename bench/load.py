@@ -22,7 +22,7 @@ from threading import Event, Thread
 from typing import Self
 
 from bench import models
-from bench.arguments import among, counts
+from bench.arguments import among, counts, parse
 from bench.clients import Load, Outcome
 from bench.load_report import ANCESTOR, OURS, Level, Results, markdown
 from bench.machine import Memory, machine, memory, require_idle
@@ -185,13 +185,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--clients", type=counts, default=levels, metavar="N,...", help="default 1,4,16,64,640")
     add("--seconds", type=float, default=30, help="in which stories are begun; default 30")
     add("--servers", type=among(names), default=names, metavar="NAMES", help=",".join(names))
-    add("--cache", type=Path, default=Path(__file__).parent / ".cache", help="default bench/.cache")
-    add("--json", type=Path, help="the numbers of each story; default load.json in the cache")
-    add("--busy", action="store_true", help="measure even though the machine is busy")
-    args = parser.parse_args(arguments)
+    args = parse(parser, arguments, "load.json")
     if not 0 < args.seconds < 3600:
         parser.error("--seconds: must be between 0 and 3600")
-    args.json = args.json or args.cache / "load.json"
     return args
 
 

@@ -1,10 +1,7 @@
 #include "pool.h"
 
-#include <fenv.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "thread.h"
 
@@ -81,19 +78,6 @@ void gpt2_pool_barrier(gpt2_pool *pool) {
     if (pool->active > 1) meet(pool);
 }
 
-int gpt2_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
-    sigset_t all, before;
-    fenv_t environment;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* threads inherit both */
-    fegetenv(&environment);
-    fesetenv(FE_DFL_ENV);
-    int error = pthread_create(thread, NULL, run, argument);
-    fesetenv(&environment);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
 static void *helper(void *start) {
     helper_start s = *(helper_start *)start;
     free(start);
@@ -141,12 +125,6 @@ void gpt2_pool_free(gpt2_pool *pool) {
     free(pool);
 }
 
-static double now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
-
 void gpt2_pool_run(gpt2_pool *pool, int32_t size, void (*work)(void *, int32_t), void *argument) {
     int32_t bucket = 0;
     while (bucket < SIZES - 1 && size >> (bucket + 1)) bucket++;
@@ -159,7 +137,7 @@ void gpt2_pool_run(gpt2_pool *pool, int32_t size, void (*work)(void *, int32_t),
     if (pool->n_threads == 1) all = 0;
     t->runs = t->runs < INT32_MAX ? t->runs + 1 : 2 * TRIES;
 
-    double began = now_us();
+    int64_t began = gpt2_now_us();
     pool->work = work;
     pool->argument = argument;
     pool->active = all ? pool->n_threads : 1;
@@ -167,7 +145,7 @@ void gpt2_pool_run(gpt2_pool *pool, int32_t size, void (*work)(void *, int32_t),
     work(argument, 0);
     if (all) meet(pool);
     /* One moment's pause must not decide for many runs. */
-    double us = now_us() - began, *mean = &t->us[all];
+    double us = (double)(gpt2_now_us() - began), *mean = &t->us[all];
     if (pool->active != was) return;
     if (*mean == 0) *mean = us;
     *mean += ((us < 2 * *mean ? us : 2 * *mean) - *mean) / 8;

@@ -2,7 +2,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "forward.h"
 #include "thread.h"
@@ -288,12 +287,6 @@ static void step(void *argument, int32_t thread) {
     }
 }
 
-static int64_t now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* Hands a drawn token to the request's reader; what has ended the request, if anything. A reader is
  * woken once in `pause` microseconds, since a woken thread takes the processor from the next step;
  * the first token and the end of a request wake it too. */
@@ -339,7 +332,7 @@ static void *run(void *argument) {
         s->stats.computed += s->n_rows;
         s->stats.shared += s->n_shared;
         pthread_mutex_unlock(&s->lock);
-        int64_t now = now_us(), pause = (int64_t)s->n_live * WAKE_US;
+        int64_t now = gpt2_now_us(), pause = (int64_t)s->n_live * WAKE_US;
         pause = pause < SHORTEST_WAKE_US ? SHORTEST_WAKE_US : pause;
         pause = pause > LONGEST_WAKE_US ? LONGEST_WAKE_US : pause;
         for (int32_t i = s->n_live - 1, j = s->n_sampled - 1; i >= 0 && j >= 0; i--) {
