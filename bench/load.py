@@ -27,7 +27,7 @@ from bench.clients import Load, Outcome
 from bench.load_report import ANCESTOR, OURS, Level, Results, markdown
 from bench.machine import Memory, machine, memory, require_idle
 from bench.models import ROOT, BenchError
-from bench.servers import nginx, uwsgi
+from bench.servers import nginx, uninterrupted, uwsgi
 
 EXAMPLES = """\
 examples:
@@ -149,14 +149,15 @@ def _level(served: Served, pid: int, load: Load) -> Level:
         probe = Probe(load.port)
         if served.healthz:
             stack.enter_context(probe)
-        clients = stack.enter_context(
-            subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "bench.clients", json.dumps(asdict(load))],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
+        with uninterrupted():
+            clients = stack.enter_context(
+                subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-m", "bench.clients", json.dumps(asdict(load))],
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                )
             )
-        )
-        stack.callback(clients.kill)
+            stack.callback(clients.kill)
         output = None
         while output is None:
             held.append(memory(pid))

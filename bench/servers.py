@@ -10,7 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bench.models import ROOT, BenchError
@@ -74,16 +74,17 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, **environment}
     environment.pop("PORT", None)  # which uwsgi.ini would listen on besides
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a group of its own, to be signalled as one
-        )
-    try:
+    with ExitStack() as stack:
+        with log.open("wb") as output, uninterrupted():
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, to be signalled as one
+            )
+            stack.callback(_end, process)
         deadline = time.monotonic() + _START
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -91,8 +92,23 @@ def _running(
                 raise BenchError(f"{Path(command[0]).name} does not start; its log stands above")
             time.sleep(0.05)
         yield process
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """What starts a process and sees to its end: Ctrl-C and SIGTERM wait until both are done."""
+    waiting: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: waiting.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
     finally:
-        _end(process)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for interrupt in waiting:
+        signal.raise_signal(interrupt)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
