@@ -5,6 +5,7 @@ where the line is so long that the promised wait cannot be kept.
 """
 
 import heapq
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from threading import Event, Lock
 
 # Seconds between two tokens of a story, before the first has been measured.
 _FIRST_PACE = 0.01
+# Seconds after which everybody may come back at the latest.
+_LONGEST_RETRY = 60.0
 # Weight of a measurement of one second's length against all earlier ones.
 _NEWS = 0.3
 
@@ -46,6 +49,7 @@ class Queue:
         self._served: set[Place] = set()
         self._line: deque[Place] = deque()
         self._pace = _FIRST_PACE
+        self._return = -math.inf  # when the last one that was refused may come back
 
     def enter(self, stories: int, length: int) -> "Place":
         """A place for a request of so many stories (at most slots) of length tokens each.
@@ -58,9 +62,9 @@ class Queue:
                 waits = self._waits(stories)
                 wait = waits[-1]
                 if len(self._line) >= self._max_waiting:
-                    raise Overloaded(max(1.0, waits[0], wait - self.max_wait))
+                    raise self._refuse(place, max(waits[0], wait - self.max_wait))
                 if wait > self.max_wait:
-                    raise Overloaded(max(1.0, wait - self.max_wait))
+                    raise self._refuse(place, wait - self.max_wait)
             self._line.append(place)
             self._serve()
         return place
@@ -84,6 +88,15 @@ class Queue:
         """Seconds that a request for one story would wait now."""
         with self._lock:
             return self._waits()[-1] if self._line or self._free < 1 else 0.0
+
+    def _refuse(self, place: "Place", seconds: float) -> Overloaded:
+        """Who is refused may come back when there is room, seconds from now, but one after the
+        other, as the engine gets through with them: not all together, to be refused again."""
+        now = self._clock()
+        share = place.unfinished * place.left * self._pace / self._slots
+        earliest = max(now + seconds, now + 1, self._return + share)
+        self._return = min(earliest, now + _LONGEST_RETRY)
+        return Overloaded(self._return - now)
 
     def _serve(self) -> None:
         while self._line and self._line[0].unfinished <= self._free:

@@ -29,7 +29,7 @@ from engine import Generation, Sampling
 
 # What a seed is followed by where its text is refused: 2^32 divided by the golden ratio, odd.
 _NEXT_SEED = 0x9E3779B9
-_LOOK_AROUND = 0.1  # seconds between two looks whether the visitor is still there
+_LOOK_AROUND = 0.5  # seconds between two looks whether the visitor is still there
 _NEWS = 1.0  # seconds between two reports from the line
 # What does not decide about the text, or stands elsewhere in a stored story.
 _NO_PARAMETERS = {"prefix", "include_prefix", "nsamples", "seed", "stream", "resample", "parent"}
@@ -172,12 +172,15 @@ class Stories:
                 self._metrics.rejections.labels("stopping").inc()
                 raise Stopping
             now = time.monotonic()
+            is_late = now - self._begun > self._service.queue.max_wait
+            if not is_late and now - told < _NEWS:
+                continue
+            told = now
             position, wait = self._place.outlook()
-            if now - self._begun > self._service.queue.max_wait:
+            if is_late:
                 self._metrics.rejections.labels("deadline").inc()
                 raise Overloaded(max(wait, 1.0))
-            if position and now - told >= _NEWS:
-                told = now
+            if position:
                 yield Waiting(position, round(wait, 1))
 
     def _write(self) -> Iterator[Event]:

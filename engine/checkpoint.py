@@ -17,6 +17,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 from engine._native import lib
@@ -196,21 +197,32 @@ def signature(path: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], 
     Name, size, mtime in ns and inode of the file, or of each file of the folder that makes up the
     current model. A broken folder has a signature too.
     """
-    path = Path(path)
+    path = os.fspath(path)
+    itself, state = _stamp(path, ""), _stamp(path, "checkpoint")
+    stamps = [itself, state, *(_stamp(path, name) for name in _VOCABULARY)]
+    stamps += [_stamp(path, name) for name in _model_files(path, itself, state)]
+    return tuple(stamp[1:] for stamp in stamps if stamp and not stat.S_ISDIR(stamp[0]))
+
+
+def _stamp(folder: str, name: str) -> tuple[int, str, int, int, int] | None:
+    """Mode, name, size, mtime and inode; None of what is not there."""
     try:
-        prefix = newest_prefix(path)
-        model = [prefix.name + ".index", _data_file(prefix).name]
+        # At every request, and pathlib takes twice as long.
+        s = os.stat(f"{folder}/{name}" if name else folder)  # noqa: PTH116
+    except OSError:
+        return None
+    return s.st_mode, name, s.st_size, s.st_mtime_ns, s.st_ino
+
+
+@lru_cache(maxsize=1)
+def _model_files(folder: str, *_stamps: object) -> tuple[str, ...]:
+    """The names of the current model's files: looked up anew when the folder or its file
+    ``checkpoint`` has another stamp."""
+    try:
+        prefix = newest_prefix(Path(folder))
     except CheckpointError:
-        model = []
-    stats = []
-    for name in ("", "checkpoint", *_VOCABULARY, *model):
-        try:
-            s = (path / name).stat()
-        except OSError:
-            continue
-        if not stat.S_ISDIR(s.st_mode):
-            stats.append((name, s.st_size, s.st_mtime_ns, s.st_ino))
-    return tuple(stats)
+        return ()
+    return prefix.name + ".index", _data_file(prefix).name
 
 
 def _data_file(prefix: Path) -> Path:

@@ -20,7 +20,9 @@ def read_bytes(path: Path, limit: int = 8 << 20) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            # What it holds now, and at least a page: a buffer of the limit takes long to get.
+            size = max(4096, os.fstat(file.fileno()).st_size)
+            data = file.read(min(size, limit) + 1)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: copy all files of the checkpoint") from None
     except OSError as error:

@@ -11,10 +11,10 @@ enum {
     SHARED_TOKENS = 16, /* fewer are computed sooner than looked for */
     MAX_KEPT = 64,      /* caches of ended requests */
     /* Microseconds in which a reader is woken once at most: so many for each live request, so that
-     * all together are woken a thousand times a second, within these bounds. */
-    WAKE_US = 1000,
+     * all together are woken four hundred times a second, within these bounds. */
+    WAKE_US = 2500,
     SHORTEST_WAKE_US = 4000,
-    LONGEST_WAKE_US = 50000
+    LONGEST_WAKE_US = 200000
 };
 
 struct gpt2_request {

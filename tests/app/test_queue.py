@@ -81,6 +81,30 @@ def test_who_cannot_begin_in_time_is_told_when_to_come_back() -> None:
     assert queue.enter(1, 10).outlook()[0] == 1
 
 
+def test_who_is_refused_comes_back_one_after_the_other() -> None:
+    clock = Clock()
+    queue = Queue(4, max_wait=5, max_waiting=2, clock=clock)
+    places = [queue.enter(1, 100) for _ in range(6)]
+
+    def refused(stories: int, length: int) -> float:
+        with pytest.raises(Overloaded) as refused:
+            queue.enter(stories, length)
+        return refused.value.retry_after
+
+    first = refused(1, 400)
+    # A hundredth of a second a token, before one is measured; a quarter of the engine each.
+    assert refused(1, 400) == pytest.approx(first + 1)
+    assert refused(2, 400) == pytest.approx(first + 3)
+    clock.now = 2
+    assert refused(1, 400) == pytest.approx(first + 2)
+    assert [refused(4, 1000) for _ in range(10)][-1] == 60  # however many there are
+    for place in places:
+        place.leave()
+    queue.enter(1, 100)  # nobody waits for those who may never come back
+    clock.now = 100
+    assert queue.wait() == 0
+
+
 def test_the_line_is_bounded() -> None:
     queue = Queue(1, max_wait=1000, max_waiting=3)
     places = [queue.enter(1, 10) for _ in range(4)]
