@@ -100,7 +100,12 @@ def _service(settings: Settings) -> Service:
     metrics = Metrics()
     metrics.watch(
         lambda: State(
-            queue.stories, queue.running, queue.waiting, queue.wait(), current_model.identity
+            queue.stories,
+            queue.running,
+            queue.speed,
+            queue.waiting,
+            queue.wait(),
+            current_model.identity,
         )
     )
     return Service(

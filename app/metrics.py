@@ -29,6 +29,8 @@ class State:
     """Stories that are being written: the engine's batch."""
     running: int
     """Requests that they are for."""
+    speed: float
+    """Tokens that are drawn in a second, all stories together."""
     waiting: int
     """Requests in the queue."""
     wait: float
@@ -120,6 +122,11 @@ class _StateCollector(Collector):
             "story_requests_running",
             "Requests whose stories are being written.",
             value=state.running,
+        )
+        yield GaugeMetricFamily(
+            "story_tokens_per_second",
+            "Tokens that are being drawn in a second, all stories together.",
+            value=state.speed,
         )
         yield GaugeMetricFamily(
             "story_requests_waiting", "Requests in the queue.", value=state.waiting

@@ -80,6 +80,11 @@ class Queue:
         return len(self._served)
 
     @property
+    def speed(self) -> float:
+        """Tokens that are drawn in a second, of all stories together."""
+        return self.stories / self._pace
+
+    @property
     def waiting(self) -> int:
         """Requests in line."""
         return len(self._line)

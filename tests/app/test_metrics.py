@@ -99,7 +99,7 @@ def test_the_gauges_are_of_the_moment(tiny_checkpoint: Path) -> None:
 
 
 def test_a_state_is_read_at_each_scrape() -> None:
-    states = iter([State(3, 1, 0, 0.0, None), State(4, 2, 3, 4.5, "0123456789abcdef")])
+    states = iter([State(3, 1, 90.0, 0, 0.0, None), State(4, 2, 80.5, 3, 4.5, "0123456789abcdef")])
     metrics = Metrics()
     metrics.watch(lambda: next(states))
     first, second = (samples(generate_latest(metrics.registry).decode()) for _ in range(2))
@@ -107,6 +107,7 @@ def test_a_state_is_read_at_each_scrape() -> None:
     assert first["story_batch_size", frozenset()] == 3
     assert second["story_requests_running", frozenset()] == 2
     assert second["story_requests_waiting", frozenset()] == 3
+    assert second["story_tokens_per_second", frozenset()] == 80.5
     assert second["story_wait_seconds", frozenset()] == 4.5
     model = ("story_model_info", frozenset({("identity", "0123456789abcdef")}))
     assert model not in first

@@ -59,6 +59,7 @@ def test_the_estimate_is_what_the_stories_ahead_take() -> None:
         clock.now = step * 0.2
         first.advance(1, 100 - step)
         second.advance(1, 300 - step)
+    assert queue.speed == pytest.approx(10, rel=0.1)
     third, fourth, fifth = (queue.enter(1, 40) for _ in range(3))
     waits = [place.outlook()[1] for place in (third, fourth, fifth)]
     # The first has 50 tokens to go, third and fourth 40 each: all before the second ends.
