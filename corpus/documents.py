@@ -30,7 +30,8 @@ class Document:
     """One text and what is known of where it comes from.
 
     ``text`` separates paragraphs by one blank line and has no line break at its ends.
-    ``revision`` is the wiki's revision id, ``date`` that revision's date (ISO 8601).
+    ``revision`` is a wiki's revision id, ``date`` that revision's or the text's date (ISO 8601).
+    ``author_is_me``: whether the archive's owner wrote it, where that is known.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Document:
     revision: int | None = None
     date: str | None = None
     license: str | None = None
+    author_is_me: bool | None = None
 
 
 class RawText(NamedTuple):

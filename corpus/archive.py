@@ -1,0 +1,164 @@
+"""Files as they were downloaded: folders, zips, and zips in zips, read where they lie.
+
+Nothing is unpacked to the disk. A zip that grows out of proportion, or nests too deep, is refused
+as a bomb. Names inside a zip are read and never written to: no path in it can lead anywhere.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import IO, Self
+
+from corpus.documents import CorpusError
+
+HEAD_BYTES = 1 << 16
+
+# Texts seldom reach 20 : 1; DEFLATE cannot do better than 1,032 : 1, which only bombs do.
+_MOST_RATIO = 200
+_ALWAYS_ALLOWED = 16 << 20  # bytes unpacked, whatever the ratio
+_DEEPEST = 3  # zips in zips
+_INNER_IN_MEMORY = 64 << 20  # bytes: a larger zip in a zip is read through the outer one
+_ENCRYPTED = 0x1
+
+# What reading a file can raise that is the file's fault, whatever reads it.
+READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class ArchiveError(CorpusError):
+    """An archive, or a file of it, that cannot be read: what is wrong, and what to do."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file, wherever it lies."""
+
+    path: PurePosixPath
+    """From the root of what was given, through the zips: ``export.zip/posts/1.json``."""
+    size: int
+    """Bytes, as its folder or zip says."""
+    archive: "Archive" = field(repr=False, compare=False)
+    _open: Callable[[], IO[bytes]] = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.name
+
+    @property
+    def suffix(self) -> str:
+        """In lower case: ``.json``."""
+        return self.path.suffix.lower()
+
+    def open(self) -> IO[bytes]:
+        """Its bytes as a stream; reading it may raise READ_ERRORS. Raises ArchiveError."""
+        try:
+            return self._open()
+        except (*READ_ERRORS, NotImplementedError, RuntimeError) as error:
+            raise ArchiveError(f"{self.path}: {error}") from None
+
+    def head(self, size: int = HEAD_BYTES) -> bytes:
+        """Its first bytes; none of a file that cannot be read."""
+        try:
+            with self.open() as stream:
+                return stream.read(size)
+        except (*READ_ERRORS, ArchiveError):
+            return b""
+
+    def sibling(self, name: str) -> "File | None":
+        """The file of that name, or relative path, in this one's folder; None if there is none."""
+        return self.archive.find(self.path.parent / name)
+
+
+class Archive:
+    """All files of some paths, in a fixed order: a stream to import. Use it in a with block.
+
+    Hidden files are left out, as are those that operating systems add. Raises ArchiveError where a
+    path is not there; what else is wrong is kept in ``problems``, as (place, what).
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.problems: list[tuple[str, str]] = []
+        self._zips = ExitStack()
+        self._files: dict[PurePosixPath, File] = {}
+        for path in paths:
+            if not path.exists():
+                raise ArchiveError(f"{path}: no such file or folder")
+            for file in self._walk(path):
+                self._files.setdefault(file.path, file)
+
+    def __iter__(self) -> Iterator[File]:
+        yield from self._files.values()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zips.close()
+
+    def find(self, path: PurePosixPath) -> File | None:
+        """The file of a path."""
+        return self._files.get(path)
+
+    def matching(self, pattern: str) -> list[File]:
+        """The files whose whole path fits a pattern as of fnmatch: ``*/Users/*/user_info.json``."""
+        return [file for path, file in self._files.items() if fnmatch(str(path), pattern)]
+
+    def _walk(self, path: Path) -> Iterator[File]:
+        root = PurePosixPath(path.resolve().name)
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for found in inside:
+            place = root / found.relative_to(path).as_posix() if path.is_dir() else root
+            if found.is_file() and not _is_hidden(place.relative_to(root)):
+                file = File(place, found.stat().st_size, self, _opener(found))
+                yield from self._look_into(file, 0)
+
+    def _look_into(self, file: File, depth: int) -> Iterator[File]:
+        if file.suffix != ".zip":
+            yield file
+            return
+        try:
+            if depth == _DEEPEST:
+                raise ArchiveError("zips in zips in zips: a bomb? It is not opened")
+            stream = file.open()
+            if depth and file.size <= _INNER_IN_MEMORY:
+                with stream:
+                    stream = io.BytesIO(stream.read())
+            archive = self._zips.enter_context(zipfile.ZipFile(self._zips.enter_context(stream)))
+        except (*READ_ERRORS, NotImplementedError, ArchiveError) as error:
+            message = "is no zip, or was cut short: download it again"
+            what = str(error) if isinstance(error, ArchiveError) else f"{message} ({error})"
+            self.problems.append((str(file.path), what))
+            return
+        for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+            name = PurePosixPath(info.filename.replace("\\", "/"))
+            if not (info.is_dir() or _is_hidden(name)):
+                inner = File(file.path / name, info.file_size, self, _zip_opener(archive, info))
+                yield from self._look_into(inner, depth + 1)
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: path.open("rb")
+
+
+def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    def open_it() -> IO[bytes]:
+        if info.flag_bits & _ENCRYPTED:
+            raise RuntimeError("is locked with a password: unpack it first")
+        # zipfile reads no more than the size that is stated here.
+        if info.file_size > max(_ALWAYS_ALLOWED, _MOST_RATIO * info.compress_size):
+            raise RuntimeError(f"would unpack to {info.file_size:,} bytes: a zip bomb?")
+        return archive.open(info)
+
+    return open_it
+
+
+def _is_hidden(path: PurePosixPath) -> bool:
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in path.parts)

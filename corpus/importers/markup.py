@@ -1,0 +1,67 @@
+"""Text out of HTML, for fragments as exports have them."""
+
+import re
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+# Where an element begins and ends: a new paragraph, a new line, a blank.
+_PARAGRAPH, _LINE = "\x01", "\x02"
+_PARAGRAPHS = (
+    "address article aside blockquote body center dd details div dl dt fieldset figure footer form "
+    "h1 h2 h3 h4 h5 h6 header hr main nav ol p pre section summary table ul"
+)
+_EDGES = {
+    **dict.fromkeys(_PARAGRAPHS.split(), _PARAGRAPH),
+    **dict.fromkeys(("caption", "li", "option", "tr"), _LINE),
+    **dict.fromkeys(("td", "th"), " "),
+}
+_UNSEEN = (
+    "audio button canvas embed figcaption head iframe input map noscript object script select "
+    "style svg template textarea title video"
+)
+_UNSEEN_TAGS = frozenset(_UNSEEN.split())
+_BREAK = re.compile(rf"[^\S\n]*[\n{_PARAGRAPH}{_LINE}][\s{_PARAGRAPH}{_LINE}]*")
+
+
+def html_text(html: str) -> str:
+    """What a reader sees: paragraphs apart by a blank line, list items, table rows and line breaks
+    on lines of their own, without captions, forms and scripts.
+
+    Never raises: any text is HTML of some kind.
+    """
+    body = LexborHTMLParser(html).body
+    if body is None:
+        return ""
+    return _BREAK.sub(_break, re.sub(r"[^\S\n]+", " ", _text(body))).strip()
+
+
+def _text(body: LexborNode) -> str:
+    pieces: list[str] = []
+    # Nodes to visit, and what stands at a node's end: a document may nest deeper than Python can.
+    pending: list[LexborNode | str] = [body]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, str):
+            pieces.append(node)
+        elif node.tag == "-text":
+            text = (node.text_content or "").replace(_PARAGRAPH, "").replace(_LINE, "")
+            in_pre = node.parent is not None and node.parent.tag == "pre"
+            pieces.append(text if in_pre else re.sub(r"\s+", " ", text))
+        elif node.tag == "br":
+            pieces.append("\n")
+        elif node.tag not in _UNSEEN_TAGS:
+            edge = _EDGES.get(node.tag or "", "")
+            pieces.append(edge)
+            pending.append(edge)
+            children = []
+            child = node.child
+            while child is not None:
+                children.append(child)
+                child = child.next
+            pending += reversed(children)
+    return "".join(pieces)
+
+
+def _break(gap: re.Match[str]) -> str:
+    is_paragraph = _PARAGRAPH in gap[0] or gap[0].count("\n") > 1
+    return "\n\n" if is_paragraph else "\n"
