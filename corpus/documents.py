@@ -8,8 +8,9 @@ A *delimited file* (``train.txt``) joins documents with ``<|endoftext|>`` on a l
 """
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -63,30 +64,45 @@ class CorpusFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._index = _read_index(path)
+        # Where each document's line begins: of millions, the lines themselves would be too much.
+        self._places = {id: place for id, place, _ in _read_index(path)}
 
     def __contains__(self, document_id: str) -> bool:
-        return document_id in self._index and self._text_path(document_id).exists()
+        return document_id in self._places and self._text_path(document_id).exists()
 
     def revision(self, document_id: str) -> int | None:
         """The revision of a document that is here; None if it is not, or has none."""
         if document_id not in self:
             return None
-        revision = self._index[document_id].get("revision")
+        with (self.path / INDEX_NAME).open("rb") as index:
+            index.seek(self._places[document_id])
+            revision = json.loads(index.readline()).get("revision")
         return revision if isinstance(revision, int) else None
 
     def put(self, documents: Iterable[Document]) -> None:
-        """Add documents, or replace those of the same id; the index is written at the end."""
+        """Add documents, or replace those of the same id, streaming; the index is written at the
+        end, in the order of the ids."""
+        index_path = self.path / INDEX_NAME
+        new: dict[str, int] = {}
         self.path.mkdir(parents=True, exist_ok=True)
-        for document in documents:
-            with write_aside(self._text_path(document.id)) as file:
-                file.write(document.text + "\n")
-            entry = {key: value for key, value in asdict(document).items() if value is not None}
-            del entry["text"]
-            self._index[document.id] = entry
-        with write_aside(self.path / INDEX_NAME) as file:
-            for document_id in sorted(self._index):
-                file.write(json.dumps(self._index[document_id], ensure_ascii=False) + "\n")
+        with ExitStack() as stack:
+            added = stack.enter_context(tempfile.TemporaryFile(dir=self.path))
+            for document in documents:
+                with write_aside(self._text_path(document.id)) as file:
+                    file.write(document.text + "\n")
+                entry = {key: value for key, value in asdict(document).items() if value is not None}
+                del entry["text"]
+                new[document.id] = added.tell()
+                added.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            old = stack.enter_context(index_path.open("rb")) if self._places else added
+            places = {}
+            with replacing(index_path) as aside, aside.open("wb") as index:
+                for document_id in sorted(self._places | new):
+                    source = added if document_id in new else old
+                    source.seek(new.get(document_id, self._places.get(document_id, 0)))
+                    places[document_id] = index.tell()
+                    index.write(source.readline())
+            self._places = places
 
     def _text_path(self, document_id: str) -> Path:
         return self.path / file_name(document_id)
@@ -133,7 +149,7 @@ def read_texts(source: Path) -> Iterator[RawText]:
     Raises CorpusError if there is nothing to read at ``source``, or its index is broken.
     """
     if source.is_dir():
-        titles = {file_name(id): entry.get("title") for id, entry in _read_index(source).items()}
+        titles = {file_name(id): entry.get("title") for id, _, entry in _read_index(source)}
         for path in text_files(source):
             title = titles.get(path.name)
             text = _decode(path.read_bytes()).strip()
@@ -191,16 +207,17 @@ def _decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_index(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Id, place and content of each entry; the last one of an id counts."""
     path = folder / INDEX_NAME
-    index: dict[str, dict[str, Any]] = {}
     if not path.exists():
-        return index
+        return
+    place = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 entry = json.loads(line)
-                index[str(entry["id"])] = entry
+                yield str(entry["id"]), place, entry
             except (ValueError, TypeError, KeyError) as error:
                 raise CorpusError(f"{path}, line {number}: not an index entry") from error
-    return index
+            place += len(line)

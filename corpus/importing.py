@@ -190,21 +190,26 @@ def _document(
     if reason := policy.reason_against(text, mine):
         tally.dropped[reason] += 1
         return None
-    body, title = text.text.strip(), text.title
+    body, title = _encodable(text.text.strip()), _encodable(text.title or "")
     if not policy.keep_personal_data:
         body, found = mask(body)
         report.masked += found
-        title = mask(title)[0] if title else None
+        title = mask(title)[0]
     return Document(
         id=f"{source.name}-{_readable(text.id) if text.id else _hash(body)}",
         text=body,
-        title=title,
+        title=title or None,
         source=source.label,
-        url=text.url,
+        url=_encodable(text.url or "") or None,
         date=text.date.isoformat() if text.date else None,
         license=text.license,
         author_is_me=mine,
     )
+
+
+def _encodable(text: str) -> str:
+    """Without halves of UTF-16 pairs, which JSON may hold and no file can."""
+    return text.encode(errors="replace").decode()
 
 
 def _readable(id: str) -> str:
