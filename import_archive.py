@@ -11,7 +11,7 @@ from tqdm import tqdm
 from corpus.archive import Archive
 from corpus.documents import CorpusError, CorpusFolder
 from corpus.importers import SOURCES
-from corpus.importing import Policy, Report, import_archive
+from corpus.importing import Policy, Report, import_archive, write_report
 
 EXAMPLES = f"""\
 examples:
@@ -91,6 +91,7 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
                 archive, policy(arguments), report, source=source, progress=bar.update
             )
             CorpusFolder(arguments.out).put(documents)
+            write_report(report, arguments.out)
 
 
 def tell(report: Report, out: Path) -> str:

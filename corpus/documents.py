@@ -18,6 +18,8 @@ from urllib.parse import quote, unquote
 
 DELIMITER = "<|endoftext|>"
 INDEX_NAME = "index.jsonl"
+# The report of the import that has written a corpus folder last.
+IMPORT_NAME = "import.json"
 
 _READ_BYTES = 1 << 20
 
@@ -65,7 +67,7 @@ class CorpusFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         # Where each document's line begins: of millions, the lines themselves would be too much.
-        self._places = {id: place for id, place, _ in _read_index(path)}
+        self._places = {id: place for id, place, _ in _index_lines(path)}
 
     def __contains__(self, document_id: str) -> bool:
         return document_id in self._places and self._text_path(document_id).exists()
@@ -149,7 +151,7 @@ def read_texts(source: Path) -> Iterator[RawText]:
     Raises CorpusError if there is nothing to read at ``source``, or its index is broken.
     """
     if source.is_dir():
-        titles = {file_name(id): entry.get("title") for id, _, entry in _read_index(source)}
+        titles = {file_name(id): entry.get("title") for id, _, entry in _index_lines(source)}
         for path in text_files(source):
             title = titles.get(path.name)
             text = _decode(path.read_bytes()).strip()
@@ -207,7 +209,15 @@ def _decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _read_index(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def read_index(folder: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a corpus folder's index; none if it has no index.
+
+    Raises CorpusError for a line that is no entry.
+    """
+    return (entry for _, _, entry in _index_lines(folder))
+
+
+def _index_lines(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Id, place and content of each entry; the last one of an id counts."""
     path = folder / INDEX_NAME
     if not path.exists():

@@ -4,17 +4,19 @@ The importers say what they find; whose words go in, what is masked and what is 
 """
 
 import io
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import IO
 
 from corpus.archive import READ_ERRORS, Archive, File
 from corpus.dialogue import Names, Scenes
-from corpus.documents import CorpusError, Document
+from corpus.documents import IMPORT_NAME, CorpusError, Document, write_aside
 from corpus.importers import SOURCES
 from corpus.importers.source import Broken, Dropped, Item, Message, Source, Text
 from corpus.privacy import mask
@@ -135,6 +137,13 @@ def import_archive(
             tally.documents += 1
             tally.words += len(document.text.split())
             yield document
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Leaves the report with the documents. Raises OSError."""
+    with write_aside(folder / IMPORT_NAME) as file:
+        json.dump(asdict(report), file, ensure_ascii=False, indent=1)
+        file.write("\n")
 
 
 def recognise(file: File) -> Source | None:
