@@ -132,16 +132,22 @@ class Archive:
                 with stream:
                     stream = io.BytesIO(stream.read())
             archive = self._zips.enter_context(zipfile.ZipFile(self._zips.enter_context(stream)))
-        except (*READ_ERRORS, NotImplementedError, ArchiveError) as error:
+        except (*READ_ERRORS, NotImplementedError, ValueError, ArchiveError) as error:
             message = "is no zip, or was cut short: download it again"
             what = str(error) if isinstance(error, ArchiveError) else f"{message} ({error})"
             self.problems.append((str(file.path), what))
             return
-        for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
-            name = PurePosixPath(info.filename.replace("\\", "/"))
-            if not (info.is_dir() or _is_hidden(name)):
-                inner = File(file.path / name, info.file_size, self, _zip_opener(archive, info))
-                yield from self._look_into(inner, depth + 1)
+        for inner in members(file, archive):
+            yield from self._look_into(inner, depth + 1)
+
+
+def members(file: File, archive: zipfile.ZipFile) -> Iterator[File]:
+    """The files of a zip, but for the hidden ones, as they follow each other in it. Opening one
+    that is locked or a bomb raises ArchiveError."""
+    for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+        name = PurePosixPath(info.filename.replace("\\", "/"))
+        if not (info.is_dir() or _is_hidden(name)):
+            yield File(file.path / name, info.file_size, file.archive, _zip_opener(archive, info))
 
 
 def _opener(path: Path) -> Callable[[], IO[bytes]]:

@@ -8,7 +8,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 _PARAGRAPH, _LINE = "\x01", "\x02"
 _PARAGRAPHS = (
     "address article aside blockquote body center dd details div dl dt fieldset figure footer form "
-    "h1 h2 h3 h4 h5 h6 header hr main nav ol p pre section summary table ul"
+    "h1 h2 h3 h4 h5 h6 header hgroup hr legend listing main menu nav ol p pre search section "
+    "summary table ul"
 )
 _EDGES = {
     **dict.fromkeys(_PARAGRAPHS.split(), _PARAGRAPH),
@@ -38,25 +39,25 @@ def html_text(html: str) -> str:
 def _text(body: LexborNode) -> str:
     pieces: list[str] = []
     # Nodes to visit, and what stands at a node's end: a document may nest deeper than Python can.
-    pending: list[LexborNode | str] = [body]
+    # Whether it is in a pre stands beside it.
+    pending: list[tuple[LexborNode | str, bool]] = [(body, False)]
     while pending:
-        node = pending.pop()
+        node, in_pre = pending.pop()
         if isinstance(node, str):
             pieces.append(node)
         elif node.tag == "-text":
             text = (node.text_content or "").replace(_PARAGRAPH, "").replace(_LINE, "")
-            in_pre = node.parent is not None and node.parent.tag == "pre"
             pieces.append(text if in_pre else re.sub(r"\s+", " ", text))
         elif node.tag == "br":
             pieces.append("\n")
         elif node.tag not in _UNSEEN_TAGS:
             edge = _EDGES.get(node.tag or "", "")
             pieces.append(edge)
-            pending.append(edge)
-            children = []
+            pending.append((edge, False))
+            children: list[tuple[LexborNode | str, bool]] = []
             child = node.child
             while child is not None:
-                children.append(child)
+                children.append((child, in_pre or node.tag == "pre"))
                 child = child.next
             pending += reversed(children)
     return "".join(pieces)

@@ -14,14 +14,15 @@ from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 _CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
-_BLOCK_MARK = re.compile(r"<!--\s*/?wp:.*?-->|<!--(?:nextpage|more.*?)-->", re.DOTALL)
+_CUT = re.compile(r"<!--(?:nextpage|more)[^>]*-->")
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Captions and galleries show no text of the post; of other shortcodes the inside does.
 _SHORTCODE = re.compile(
-    r"\[(caption|gallery|embed|audio|video|playlist)\b[^\]]*\](?:.*?\[/\1\])?"
-    r"|\[/?[a-z][a-z0-9_-]*(?:\s+[\w-]+=[^\]]*)?/?\]",
+    r"\[(caption|gallery|embed|audio|video|playlist)\b[^\[\]]*\](?:(?:(?!\[\1\b).)*?\[/\1\])?"
+    r"|\[/?[a-z][a-z0-9_-]*(?:\s+[\w-]+=[^\[\]]*)?/?\]",
     re.DOTALL,
 )
-_BLOCK_TAG = re.compile(r"<(?:p|div|ul|ol|li|h[1-6]|table|pre|blockquote|figure)\b", re.IGNORECASE)
+_TAG_OR_LINES = re.compile(r"<[^<>]*>|\n\s*\n|\n")
 
 
 def recognises(file: File) -> bool:
@@ -41,10 +42,11 @@ def _item(item: "etree._Element") -> Item:
         return Dropped("no post or page")
     if status in ("trash", "auto-draft", "inherit"):
         return Dropped("deleted or never written")
-    guid = child_text(item, "guid") or child_text(item, "link")
+    number = child_text(item, "post_id")
+    blog = _blog(child_text(item, "guid") or child_text(item, "link"))
     return Text(
         text=_text(child_text(item, _CONTENT)),
-        id=f"{urlsplit(guid).netloc}-{child_text(item, 'post_id')}",
+        id=f"{blog}-{number}" if blog and number else None,
         title=html_text(child_text(item, "title")) or None,
         date=_date(child_text(item, "post_date_gmt")) or _date(child_text(item, "post_date")),
         url=child_text(item, "link") or None,
@@ -53,12 +55,27 @@ def _item(item: "etree._Element") -> Item:
     )
 
 
+def _blog(url: str) -> str:
+    """The host and folder of ``http://host/folder/?p=1``: several blogs may share a host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return (parts.netloc + parts.path).rstrip("/")
+
+
 def _text(content: str) -> str:
-    html = _SHORTCODE.sub("", _BLOCK_MARK.sub("", content))
-    if not _BLOCK_TAG.search(html):
-        # As WordPress shows it (wpautop): blank lines divide paragraphs, line breaks are breaks.
-        html = re.sub(r"\n{2,}", "<p>", html.replace("\r\n", "\n").strip()).replace("\n", "<br>")
+    html = _SHORTCODE.sub("", _COMMENT.sub("", _CUT.sub("\n\n", content)))
+    if "<!-- wp:" not in content:
+        html = _TAG_OR_LINES.sub(_tag_or_break, html.replace("\r\n", "\n").strip())
     return html_text(html)
+
+
+def _tag_or_break(match: re.Match[str]) -> str:
+    """As WordPress shows what has no blocks (wpautop): blank lines divide paragraphs, line breaks
+    are breaks; those within a tag are neither."""
+    found = match[0]
+    return found if found.startswith("<") else "<p>" if found.count("\n") > 1 else "<br>"
 
 
 def _date(text: str) -> datetime | None:
