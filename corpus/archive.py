@@ -69,6 +69,14 @@ class File:
         except (*READ_ERRORS, ArchiveError):
             return b""
 
+    def read(self, most: int = 1 << 24) -> bytes:
+        """All its bytes. Raises READ_ERRORS, and ArchiveError for more than ``most`` of them."""
+        with self.open() as stream:
+            content = stream.read(most + 1)
+        if len(content) > most:
+            raise ArchiveError(f"{self.path}: larger than {most:,} bytes")
+        return content
+
     def sibling(self, name: str) -> "File | None":
         """The file of that name, or relative path, in this one's folder; None if there is none."""
         return self.archive.find(self.path.parent / name)

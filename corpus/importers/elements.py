@@ -16,6 +16,7 @@ _NOT_ENDED = "has no end before the next"
 
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([\w.-]+)""")
 _NAMESPACE = re.compile(r"""\s(xmlns(?::[\w.-]+)?)\s*=\s*("[^"<]*"|'[^'<]*')""")
+_PREFIX = re.compile(r"</?([A-Za-z_][\w.-]*):")
 # What XML cannot hold, and exports have all the same.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
@@ -114,7 +115,9 @@ def _pieces(text: io.TextIOWrapper, names: tuple[str, ...]) -> Iterator[_Piece]:
 
 
 def _parse(file: File, piece: _Piece, namespaces: dict[str, str]) -> "etree._Element | Broken":
-    declared = " ".join(f"{name}={value}" for name, value in namespaces.items())
+    # Blogger, for one, uses prefixes that it does not declare.
+    unknown = {f"xmlns:{prefix}": f'"{prefix}"' for prefix in _PREFIX.findall(piece.source)}
+    declared = " ".join(f"{name}={value}" for name, value in (unknown | namespaces).items())
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,

@@ -1,5 +1,6 @@
 """Text out of HTML, for fragments as exports have them."""
 
+import codecs
 import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -22,6 +23,30 @@ _UNSEEN = (
 )
 _UNSEEN_TAGS = frozenset(_UNSEEN.split())
 _BREAK = re.compile(rf"[^\S\n]*[\n{_PARAGRAPH}{_LINE}][\s{_PARAGRAPH}{_LINE}]*")
+
+
+_CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
+_HEAD = 2048  # bytes, in which a page declares its encoding
+
+
+def decode_html(page: bytes) -> str:
+    """A page as text: in the encoding that it declares, else UTF-8, else Windows-1252.
+
+    Never raises.
+    """
+    if page.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return page.decode("utf-16", errors="replace")
+    try:
+        return page.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        declared = _CHARSET.search(page[:_HEAD])
+    encoding = declared[1].decode().lower() if declared else "cp1252"
+    if encoding in ("iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii"):
+        encoding = "cp1252"  # which browsers read instead
+    try:
+        return page.decode(encoding, errors="replace")
+    except (LookupError, UnicodeError):
+        return page.decode("cp1252", errors="replace")
 
 
 def html_text(html: str) -> str:

@@ -1,0 +1,107 @@
+"""Folders of Markdown, as Hugo, Jekyll, Obsidian and people keep them: CommonMark with front
+matter in YAML (between ``---``) or TOML (between ``+++``)."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+import yaml
+from markdown_it import MarkdownIt
+
+from corpus.archive import File
+from corpus.importers.markup import html_text
+from corpus.importers.source import Broken, Dropped, Item, Source, Text
+
+_LONGEST_FRONT = 1 << 16  # characters
+_FRONT = re.compile(
+    r"\s*(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+)
+# Hugo's shortcodes and Jekyll's tags; what stands between two of them is text.
+_TEMPLATE = re.compile(r"\{\{[<%].*?[%>]\}\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+# Obsidian: embedded files, [[page|text]], [[page]], %%comments%%, and the mark of a block.
+_EMBED = re.compile(r"!\[\[[^\[\]\n]*\]\]")
+_WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
+_COMMENT = re.compile(r"%%.*?%%", re.DOTALL)
+_BLOCK_MARK = re.compile(r"[ \t]\^[\w-]+$", re.MULTILINE)
+# A footnote's number, and what begins its note.
+_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:?")
+
+_RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+_RENDERER.add_render_rule("fence", lambda *_: "")
+_RENDERER.add_render_rule("code_block", lambda *_: "")
+_RENDERER.add_render_rule("image", lambda _, tokens, at, *__: tokens[at].content)
+
+
+class _FrontMatterError(Exception):
+    """Front matter that is none, or that could be a bomb."""
+
+
+def recognises(file: File) -> bool:
+    """Whether its name says so; no program writes other files of these names."""
+    return file.suffix in (".md", ".markdown", ".mdown", ".mkd") and b"\0" not in file.head()
+
+
+def read(file: File) -> Iterator[Item]:
+    """The text of a file, without code; drafts are not public."""
+    source = file.read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    front = _FRONT.match(source)
+    try:
+        known = _front_matter(front[1], front[2]) if front else {}
+    except (_FrontMatterError, yaml.YAMLError, ValueError, RecursionError) as error:
+        message = " ".join(str(error).split()) or type(error).__name__
+        yield Broken(str(file.path), f"front matter: {message}")
+        return
+    text = _text(source[front.end() :] if front else source)
+    if not text:
+        yield Dropped("without text")
+        return
+    title, author, url = (known.get(name) for name in ("title", "author", "canonicalURL"))
+    yield Text(
+        text=text,
+        title=str(title) if title else file.path.stem,
+        date=_date(known.get("date")),
+        url=url if isinstance(url, str) else None,
+        author=author if isinstance(author, str) else None,
+        public=known.get("draft") is not True and known.get("published") is not False,
+    )
+
+
+def _front_matter(fence: str, source: str) -> dict[str, Any]:
+    if len(source) > _LONGEST_FRONT:
+        raise _FrontMatterError(f"longer than {_LONGEST_FRONT:,} characters")
+    if fence == "+++":
+        return tomllib.loads(source)
+    # A few lines of aliases of aliases would fill the memory.
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(source)):
+        raise _FrontMatterError("YAML with aliases is not read for safety")
+    known = yaml.safe_load(source)
+    return known if isinstance(known, dict) else {}
+
+
+def _text(source: str) -> str:
+    for pattern, replacement in (
+        (_TEMPLATE, ""),
+        (_COMMENT, ""),
+        (_EMBED, ""),
+        (_WIKI_LINK, r"\1"),
+        (_FOOTNOTE, ""),
+        (_BLOCK_MARK, ""),
+    ):
+        source = pattern.sub(replacement, source)
+    return html_text(_RENDERER.render(source))
+
+
+def _date(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day)
+    try:
+        return datetime.fromisoformat(str(value).strip())
+    except ValueError:
+        return None
+
+
+SOURCE = Source("markdown", "Markdown", recognises, read)
