@@ -1,0 +1,254 @@
+"""Mail: the mbox of a Gmail Takeout, any other ``.mbox``, and single ``.eml`` files (RFC 5322).
+
+What one sent oneself is of interest: the words that are one's own, without what they quote, forward
+or are signed with. Mail is read by few, but who gives the archive of one's own means its text: it
+counts as public, so that no option is needed.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message as Mail
+from email.utils import parseaddr
+from functools import partial
+
+from selectolax.lexbor import LexborHTMLParser
+
+from corpus.archive import READ_ERRORS, File
+from corpus.importers.dates import from_rfc2822
+from corpus.importers.markup import html_text
+from corpus.importers.source import Broken, Dropped, Item, Source, Text
+
+# "From 123@xxx Mon Jan 01 10:00:00 +0000 2024"; Thunderbird may leave out who and when.
+_SEPARATOR = re.compile(rb"From \S+ .*\d\d:\d\d.*\d{4}|From (?:- ?)?\r?\n?\Z")
+_HEADER = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){2}")
+_LONGEST_LINE = 1 << 20
+_LARGEST = 1 << 25  # bytes of a mail; what comes after that are attachments
+_SAMPLE = 1 << 26  # bytes of an mbox, to learn whose it is
+
+# Gmail's labels, as some languages have them.
+_LABELS = {
+    "sent": "sent|sent mail|gesendet|messages envoyés|envoyés|enviados|posta inviata|inviati|"
+    "verzonden|skickat|sendt|wysłane|отправленные|送信済みメール",
+    "draft": "draft|drafts|entwurf|entwürfe|brouillons|borradores|rascunhos|bozze|concepten|utkast",
+    "spam": "spam|junk",
+    "deleted": "trash|bin|papierkorb|corbeille|papelera|lixeira|cestino|prullenbak",
+    "chat": "chat|chats",
+}
+_MEANINGS = {name: kind for kind, names in _LABELS.items() for name in names.split("|")}
+_BULK = ("bulk", "junk", "list")
+
+# Where somebody else's words begin and go on to the end.
+_FORWARDED = re.compile(
+    r"^[ \t]*(?:-{5,}[ \t]*\S[^\n]{2,60}\S[ \t]*-{5,}|Begin forwarded message:"
+    r"|Anfang der weitergeleiteten (?:Nachricht|E-Mail):"
+    r"|Début du message (?:réexpédié|transféré) :)[ \t]*$",
+    re.MULTILINE,
+)
+_OUTLOOK = re.compile(
+    r"^(?:_{10,}\s*\n)?\*?(?:From|Von|De|Da|Van|Från|Fra):\*? [^\n]+\n"
+    r"(?:[^\n]*\n)?\*?(?:Sent|Date|To|Gesendet|Datum|An|Envoyé|À|Enviado|Fecha|Para|Inviato|Data"
+    r"|A|Verzonden|Aan|Skickat|Sendt)(?: le)?\s?:\*? ",
+    re.MULTILINE,
+)
+_SIGNATURE = re.compile(r"^--[ \t]?$", re.MULTILINE)
+_DEVICE = re.compile(
+    r"\n*^(?:Sent from (?:my |Mail |Outlook|Yahoo)[^\n]{0,60}|Get Outlook for [^\n]{0,60}"
+    r"|Von meinem [^\n]{0,40} gesendet|(?:Envoyé de mon|Enviado desde mi) [^\n]{0,40})\s*\Z",
+    re.MULTILINE,
+)
+# "On Mon, 1 Jan 2024 at 10:00, Ada <ada@example.org> wrote:", whatever the language.
+_ATTRIBUTION = re.compile(
+    r"(?:On|Am|Le|El|Il|Op|Em|Den|Dnia|W dniu|\d{1,4}[./-]\d{1,2}[./-]\d{1,4})\b.*\d.*:"
+)
+_LONGEST_ATTRIBUTION = 4  # lines
+_QUOTES_IN_HTML = "blockquote, .gmail_quote, .gmail_signature, .gmail_attr, .moz-cite-prefix"
+_REPLY = re.compile(r"(?:\s*(?:Re|Aw|Sv|Antw|Fwd?|Wg|Tr|Rv|I)(?:\[\d+\])?\s*:)+\s*", re.IGNORECASE)
+
+
+def recognises(file: File) -> bool:
+    """Whether it begins as an mbox, or a mail with headers, does."""
+    if file.suffix == ".mbox" or file.name == "mbox":
+        return bool(_SEPARATOR.match(file.head(1000).partition(b"\n")[0]))
+    return file.suffix == ".eml" and bool(_HEADER.match(file.head(1 << 14)))
+
+
+def read(file: File) -> Iterator[Item]:
+    """Its mails, one after the other. Whose they are, the labels say, or whom mails are delivered
+    to, or that they have not travelled."""
+    account = _account(file)
+    for number, raw in enumerate(_mails(file), start=1):
+        try:
+            yield _item(message_from_bytes(raw), account)
+        except Exception as error:  # whatever the standard library's parser trips over
+            yield Broken(f"{file.path}, mail {number}", f"{type(error).__name__}: {error}")
+
+
+def _mails(file: File) -> Iterator[bytes]:
+    """A mail of an mbox begins after a blank line with one of "From ", a word and a date."""
+    is_mbox = file.suffix != ".eml"
+    lines: list[bytes] = []
+    size, after_blank = 0, True
+    with file.open() as stream:
+        for line in iter(partial(stream.readline, _LONGEST_LINE), b""):
+            if is_mbox and after_blank and _SEPARATOR.match(line):
+                if lines:
+                    yield b"".join(lines)
+                lines, size = [], 0
+            elif size < _LARGEST:
+                # A body's "From " was escaped.
+                lines.append(line[1:] if is_mbox and re.match(rb">+From ", line) else line)
+                size += len(line)
+            after_blank = not line.strip()
+    if lines:
+        yield b"".join(lines)
+
+
+def _account(file: File) -> str | None:
+    """The address that most of the first mails were delivered to."""
+    addresses: Counter[str] = Counter()
+    size = 0
+    try:
+        with file.open() as stream:
+            for line in iter(partial(stream.readline, _LONGEST_LINE), b""):
+                size += len(line)
+                if line[:13].lower() == b"delivered-to:":
+                    addresses[line[13:].strip().decode(errors="replace").casefold()] += 1
+                if size > _SAMPLE:
+                    break
+    except READ_ERRORS:
+        pass
+    return max(addresses, key=addresses.__getitem__, default=None)
+
+
+def _item(mail: "Mail[str, str]", account: str | None) -> Item:
+    labels = {label.strip().casefold() for label in _header(mail, "x-gmail-labels").split(",")}
+    kinds = {_MEANINGS[label] for label in labels & _MEANINGS.keys()}
+    if unwanted := next(
+        (kind for kind in ("draft", "spam", "deleted", "chat") if kind in kinds), ""
+    ):
+        return Dropped(unwanted)
+    if _is_automatic(mail):
+        return Dropped("bot")
+    name, address = parseaddr(_header(mail, "from"))
+    has_travelled = any(mark in mail for mark in ("X-Gmail-Labels", "Received", "Delivered-To"))
+    body = _body(mail)
+    own = _own_words(body)
+    if not own:
+        return Dropped("forwarded" if _FORWARDED.search(body) else "without text")
+    return Text(
+        text=own,
+        id=_header(mail, "message-id").strip("<> \t") or None,
+        title=_REPLY.sub("", _header(mail, "subject"), count=1).strip() or None,
+        date=from_rfc2822(_header(mail, "date")),
+        author=name or address or None,
+        mine="sent" in kinds or address.casefold() == account or not has_travelled,
+    )
+
+
+def _is_automatic(mail: "Mail[str, str]") -> bool:
+    return (
+        _header(mail, "auto-submitted").casefold().partition(";")[0].strip() not in ("", "no")
+        or _header(mail, "precedence").casefold().strip() in _BULK
+        or any(name in mail for name in ("List-Id", "List-Unsubscribe", "X-Autoreply"))
+    )
+
+
+def _header(mail: "Mail[str, str]", name: str) -> str:
+    """A header, by its name in lower case; empty if there is none."""
+    found = next((value for key, value in mail.raw_items() if key.casefold() == name), "")
+    raw = found.encode(errors="surrogateescape").decode(errors="replace")
+    try:
+        written = str(make_header(decode_header(raw)))
+    except (LookupError, ValueError, MessageError):  # an unknown encoding, or a broken one
+        written = raw
+    return " ".join(written.split())
+
+
+def _body(mail: "Mail[str, str]") -> str:
+    """The first plain text, else the first HTML, that is neither attached nor forwarded."""
+    texts: dict[str, str] = {}
+    pending: list[Mail[str, str]] = [mail]
+    while pending:
+        part = pending.pop()
+        kind = part.get_content_type()
+        if part.get_content_disposition() == "attachment":
+            continue
+        if part.get_content_maintype() == "multipart":
+            pending += reversed([one for one in part.get_payload() if isinstance(one, Mail)])
+        elif kind in ("text/plain", "text/html") and not texts.get(kind, "").strip():
+            texts[kind] = _decoded(part)
+    plain, html = texts.get("text/plain", ""), texts.get("text/html", "")
+    return plain if plain.strip() else html_text(_without_quotes(html))
+
+
+def _decoded(part: "Mail[str, str]") -> str:
+    payload = part.get_payload(decode=True)
+    raw = payload if isinstance(payload, bytes) else b""
+    try:
+        written = raw.decode(part.get_content_charset() or "utf-8")
+    except (LookupError, ValueError):
+        try:
+            written = raw.decode()
+        except UnicodeDecodeError:
+            written = raw.decode("cp1252", "replace")
+    written = written.replace("\r\n", "\n").replace("\x00", "")
+    if part.get_param("format") == "flowed":
+        return _unflowed(written)
+    return written
+
+
+def _unflowed(written: str) -> str:
+    """A line with a blank at its end goes on (RFC 3676), but for quotes and a signature's mark."""
+    lines: list[str] = []
+    for line in written.split("\n"):
+        before = lines[-1] if lines else ""
+        if before.endswith(" ") and before != "-- " and ">" not in (before[0], line[:1]):
+            lines[-1] += line.removeprefix(" ")
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _without_quotes(html: str) -> str:
+    tree = LexborHTMLParser(html)
+    # One by one: with an element go those inside it.
+    while (quote := tree.css_first(_QUOTES_IN_HTML)) is not None:
+        quote.decompose()
+    return tree.html or ""
+
+
+def _own_words(body: str) -> str:
+    """Without quotes, and what begins with somebody else's headers or a signature."""
+    for others in (_FORWARDED, _OUTLOOK, _SIGNATURE):
+        if found := others.search(body):
+            body = body[: found.start()]
+    lines: list[str] = []
+    for line in body.split("\n"):
+        if not line.lstrip().startswith(">"):
+            lines.append(line.rstrip())
+        else:
+            _drop_attribution(lines)
+            lines.append("")
+    _drop_attribution(lines)
+    own = _DEVICE.sub("", "\n".join(lines).strip())
+    return re.sub(r"\n{3,}", "\n\n", own).strip()
+
+
+def _drop_attribution(lines: list[str]) -> None:
+    """Takes off who wrote what is quoted next, and when."""
+    end = len(lines)
+    while end and not lines[end - 1]:
+        end -= 1
+    for start in range(end - 1, max(-1, end - 1 - _LONGEST_ATTRIBUTION), -1):
+        if not lines[start]:
+            return
+        if _ATTRIBUTION.fullmatch(" ".join(lines[start:end])):
+            del lines[start:]
+            return
+
+
+SOURCE = Source("mail", "Mail", recognises, read)
