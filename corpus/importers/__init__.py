@@ -12,10 +12,12 @@ from corpus.importers import (
     markdown,
     messenger,
     plaintext,
+    reddit,
     tumblr,
     webpages,
     whatsapp,
     wordpress,
+    writingprompts,
     youtube,
 )
 from corpus.importers.source import Source
@@ -38,4 +40,6 @@ SOURCES: tuple[Source, ...] = (
     # What no other source has.
     webpages.SOURCE,
     plaintext.SOURCE,
+    reddit.SOURCE,
+    writingprompts.SOURCE,
 )

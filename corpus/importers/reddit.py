@@ -1,0 +1,274 @@
+"""Reddit: posts and comments, of one's own data request (``comments.csv``, ``posts.csv``), of
+Pushshift's dumps (JSON lines, often .zst) and of BigQuery (CSV, JSON lines or a JSON list).
+
+The fields: https://github.com/pushshift/api. A comment has a ``body``, a post ``selftext``.
+"""
+
+import csv
+import html
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import IO, TypeAlias
+
+import ijson
+import zstandard
+
+from corpus.archive import File
+from corpus.importers.source import Broken, Dropped, Item, Source, Text
+
+_SITE = "https://www.reddit.com"
+_MAX_WINDOW = 1 << 31  # bytes: what Pushshift compresses with
+_LONGEST_LINE = 16 << 20  # bytes
+_JSON_SUFFIXES = ("", ".json", ".jsonl", ".ndjson")
+
+_TEXTS = frozenset(("body", "selftext"))
+_PLACES = frozenset(("subreddit", "subreddit_id", "link_id"))
+# Nothing else of a CSV is looked at: a data request has the IP addresses that one wrote from.
+_FIELDS = _TEXTS | _PLACES
+_FIELDS |= {"id", "name", "title", "author", "created_utc", "date", "score", "permalink"}
+_FIELDS |= {"distinguished", "stickied", "subreddit_type"}
+
+_GONE = ("[deleted]", "[removed]", "[ removed by reddit ]")
+_BOT_NAME = re.compile(r"AutoModerator|.*(?:[_-][Bb]ot|[a-z0-9]Bot|BOT)")
+_BOT_WORDS = re.compile(r"\bI(?:['\u2019]| a)?m a bot\b|\bbeep,? boop\b", re.IGNORECASE)
+_BY_ITSELF = re.compile(r"\bthis action was performed automatically\b", re.IGNORECASE)
+
+_Entry: TypeAlias = Mapping[str, object]
+
+
+def recognises(file: File) -> bool:
+    """Whether its first entry has Reddit's fields."""
+    head = file.head()
+    if file.suffix == ".zst":
+        head = _decompressed(head)
+    elif file.suffix == ".csv":
+        header = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
+        return _has_fields(set(header.rstrip("\r").replace('"', "").split(",")))
+    elif file.suffix not in _JSON_SUFFIXES:
+        return False
+    text = head.decode("utf-8-sig", errors="replace")
+    return bool(re.match(r"\s*\[?\s*\{", text)) and _has_fields(
+        set(re.findall(r'"(\w+)"\s*:', text))
+    )
+
+
+def read(file: File) -> Iterator[Item]:
+    """Its posts and comments; those of a data request are one's own."""
+    for entry in _entries(file):
+        yield entry if isinstance(entry, Broken) else _item(entry)
+
+
+def plain_text(markdown: str, *, quotes: bool = True) -> str:
+    """What a reader sees of Reddit's Markdown, without notes on edits at its end.
+
+    quotes: whether what is quoted stays.
+    """
+    text = html.unescape(html.unescape(markdown)).replace("\r\n", "\n").replace("\u200b", "")
+    text = _SPOILER.sub(r"\1", text)
+    text = _QUOTED.sub("" if not quotes else r"\1", text)
+    text = _LINK.sub(lambda link: "" if link[0].startswith("!") else link[1], text)
+    text = _ONLY_LINK.sub("", _RULE.sub("", _HEADING.sub("", text)))
+    for emphasis in (_STARS, _STARS, _UNDERSCORES):
+        text = emphasis.sub(r"\2", text)
+    text = _ESCAPE.sub(r"\1", _SUPERSCRIPT.sub("", text))
+    while (without := _EDIT.sub("", text)) != text:
+        text = without
+    return re.sub(r"\s*\n\s*\n\s*", "\n\n", text).strip()
+
+
+# Bounded repetitions: without an end, a text of nothing but openings would take quadratic time.
+_SPOILER = re.compile(r">!([^\n]{0,2000}?)!<")
+_QUOTED = re.compile(r"^[ \t]*>[> \t]*(.*)$", re.MULTILINE)
+_LINK = re.compile(
+    r"!?(?<!\\)\[((?:[^\[\]\\]|\\.|\[[^\[\]]{0,200}\]){0,500})\]"
+    r"(?: (?=\( ?https?:))?\(\s{0,9}"
+    r"(?:[^()\s]|\([^()\s]{0,200}\)){0,2000}(?:\s+\"[^\"\n]{0,200}\")?\s{0,9}\)"
+)
+_ONLY_LINK = re.compile(r"^[ \t]*(?:<?https?://\S+|View Poll)[ \t]*$", re.MULTILINE)
+_RULE = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]*(?=\S)", re.MULTILINE)
+_STARS = re.compile(r"(?<!\\)(\*{1,3}|~~)(?=[^\s*~])([^\n]{0,2000}?[^\s\\])\1")
+_UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,3})(?=[^\s_])([^\n]{0,2000}?[^\s\\])\1(?!\w)")
+_SUPERSCRIPT = re.compile(r"(?<![\w^])\^+(?=[^\W_]|\()")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~^>|-])")
+_EDIT = re.compile(
+    r"\n[^\w\n]*edit(?:ed|s)?\b[^\w\n]*(?:\d{1,3}|one|two|three)?[^\w\n]{0,9}[:=\u2013\u2014-]"
+    r"[^\n]*(?:\n[^\n]+)*\s*\Z",
+    re.IGNORECASE,
+)
+
+
+def _has_fields(names: set[str]) -> bool:
+    return bool(names & _TEXTS and names & _PLACES)
+
+
+def _entries(file: File) -> Iterator[_Entry | Broken]:
+    if file.suffix == ".csv":
+        yield from _rows(file)
+    elif file.suffix == ".zst":
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+        try:
+            with (
+                file.open() as stream,
+                decompressor.stream_reader(stream, read_across_frames=True) as inside,
+            ):
+                yield from _lines(file, io.BufferedReader(inside))
+        except zstandard.ZstdError as error:
+            yield Broken(str(file.path), f"cannot be decompressed: {error}")
+    elif re.match(rb"(?:\xef\xbb\xbf)?\s*\[", file.head()):
+        yield from _list(file)
+    else:
+        with file.open() as stream:
+            yield from _lines(file, stream)
+
+
+def _rows(file: File) -> Iterator[_Entry | Broken]:
+    with file.open() as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        # csv joins the parts of a quoted line; its own limit on fields is far above Reddit's.
+        reader = csv.reader(iter(lambda: lines.readline(_LONGEST_LINE), ""))
+        header: list[str] = []
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Broken(f"{file.path}, line {reader.line_num}", str(error))
+                continue
+            if not header:
+                header = row
+            elif row and len(row) != len(header):
+                what = f"{len(row)} fields where the header has {len(header)}"
+                yield Broken(f"{file.path}, line {reader.line_num}", what)
+            elif row:
+                yield {name: row[i] for i, name in enumerate(header) if name in _FIELDS}
+
+
+def _list(file: File) -> Iterator[_Entry | Broken]:
+    number = 0
+    with file.open() as stream:
+        try:
+            for number, entry in enumerate(ijson.items(stream, "item", use_float=True), start=1):
+                if isinstance(entry, dict):
+                    yield entry
+                else:
+                    yield Broken(f"{file.path}, entry {number}", "is no JSON object")
+        except (ijson.JSONError, ValueError, OverflowError) as error:
+            message = " ".join(str(error).split())
+            yield Broken(f"{file.path}, after entry {number}", f"is no JSON: {message}")
+
+
+def _lines(file: File, stream: IO[bytes]) -> Iterator[_Entry | Broken]:
+    number = 0
+    while line := stream.readline(_LONGEST_LINE):
+        number += 1
+        place = f"{file.path}, line {number}"
+        if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(_LONGEST_LINE)
+            yield Broken(place, "is too long for an entry")
+            continue
+        text = line.decode(errors="replace").removeprefix("\ufeff").strip()
+        if not text:
+            continue
+        try:
+            entry = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield Broken(place, f"is no JSON: {error}")
+        else:
+            yield entry if isinstance(entry, dict) else Broken(place, "is no JSON object")
+
+
+def _decompressed(head: bytes) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+    try:
+        return decompressor.stream_reader(io.BytesIO(head)).read(len(head))
+    except zstandard.ZstdError:
+        return b""
+
+
+def _item(entry: _Entry) -> Item:
+    is_post = "selftext" in entry or "title" in entry
+    # A data request has "body" for both.
+    raw = _string(entry.get("selftext")) or _string(entry.get("body"))
+    author = _string(entry.get("author"))
+    if author in _GONE or raw.strip().casefold() in _GONE:
+        return Dropped("deleted")
+    if _is_true(entry.get("stickied")) or entry.get("distinguished") in ("moderator", "admin"):
+        return Dropped("bot" if author == "AutoModerator" else "by a moderator")
+    text = plain_text(raw, quotes=is_post)
+    if _is_bot(author, text):
+        return Dropped("bot")
+    if not text:
+        return Dropped("without text")
+    url = _url(entry)
+    community = re.search(r"/r/([\w-]+)/", url)
+    return Text(
+        text=text,
+        id=_name(entry, "t3" if is_post else "t1"),
+        title=html.unescape(_string(entry.get("title"))).strip() or None,
+        date=_date(entry),
+        url=url or None,
+        author=author or None,
+        mine=True if "created_utc" not in entry and "date" in entry else None,
+        public=entry.get("subreddit_type") != "private",
+        community=_string(entry.get("subreddit")) or (community[1] if community else None),
+        score=_score(entry.get("score")),
+    )
+
+
+def _is_bot(author: str, text: str) -> bool:
+    if _BY_ITSELF.search(text):
+        return True
+    return bool(
+        _BOT_NAME.fullmatch(author)
+        or (author.casefold().endswith("bot") and _BOT_WORDS.search(text))
+    )
+
+
+def _name(entry: _Entry, kind: str) -> str | None:
+    name, id = _string(entry.get("name")), _string(entry.get("id"))
+    if re.fullmatch(r"t[13]_\w+", name):
+        return name
+    return f"{kind}_{id}" if id else None
+
+
+def _url(entry: _Entry) -> str:
+    permalink = _string(entry.get("permalink"))
+    post, id = _string(entry.get("link_id")).removeprefix("t3_"), _string(entry.get("id"))
+    if not permalink and post and id:
+        permalink = f"/comments/{post}/_/{id}"
+    return f"{_SITE}{permalink}" if permalink.startswith("/") else permalink
+
+
+def _date(entry: _Entry) -> datetime | None:
+    seconds = entry.get("created_utc")
+    try:
+        if isinstance(seconds, int | float | str):
+            return datetime.fromtimestamp(float(seconds), UTC)
+        date = _string(entry.get("date")).removesuffix(" UTC")
+        return datetime.strptime(date, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _score(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_true(value: object) -> bool:
+    return value is True or _string(value).casefold() == "true"
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+SOURCE = Source("reddit", "Reddit", recognises, read)
