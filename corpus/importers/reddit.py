@@ -4,6 +4,7 @@ Pushshift's dumps (JSON lines, often .zst) and of BigQuery (CSV, JSON lines or a
 The fields: https://github.com/pushshift/api. A comment has a ``body``, a post ``selftext``.
 """
 
+import codecs
 import csv
 import html
 import io
@@ -151,6 +152,8 @@ def _rows(file: File) -> Iterator[_Entry | Broken]:
 def _list(file: File) -> Iterator[_Entry | Broken]:
     number = 0
     with file.open() as stream:
+        if file.head(3) == codecs.BOM_UTF8:
+            stream.read(3)
         try:
             for number, entry in enumerate(ijson.items(stream, "item", use_float=True), start=1):
                 if isinstance(entry, dict):

@@ -54,7 +54,8 @@ _JOINTS = (
 
 _SHORT = 400  # characters, of a paragraph that an author adds
 _SIGN_OFF = re.compile(
-    r"""(?<![\w/])/?[ru]/\w{3,}
+    r"""^\W*edit(?:ed|s)?\b\W*\w{0,5}\W*[:=-]
+    | (?<![\w/])/?[ru]/\w{3,}
     | https?://
     | \bthank(?:s|\ you)\ (?:so\ much\ |again\ )?for\ (?:reading|the\ (?:prompt|gold|read)|your)
     | \b(?:hope|glad)\ (?:that\ )?(?:you|y'all|everyone|somebody)\ (?:guys\ |all\ )?
@@ -74,6 +75,7 @@ _SIGN_OFF = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _RULE = re.compile(r"[\W_]*")
+_SPEECH = re.compile(r"\W*[\"\u201c]")
 
 
 def recognises(file: File) -> bool:
@@ -113,7 +115,7 @@ def detokenise(tokens: str) -> str:
 
 
 def _item(prompt: str, story: str) -> Item:
-    text = _without_sign_offs(plain_text(detokenise(story)))
+    text = plain_text(_without_sign_offs(detokenise(story)))
     if text.casefold() in ("[deleted]", "[removed]"):
         return Dropped("deleted")
     if not text:
@@ -124,7 +126,7 @@ def _item(prompt: str, story: str) -> Item:
 
 def _without_sign_offs(story: str) -> str:
     """Without what the author says about the story behind it."""
-    paragraphs = story.split("\n\n")
+    paragraphs = re.split(r"\n\s*\n", story)
     while len(paragraphs) > 1 and _is_sign_off(paragraphs[-1]):
         paragraphs.pop()
     return "\n\n".join(paragraphs)
@@ -132,7 +134,7 @@ def _without_sign_offs(story: str) -> str:
 
 def _is_sign_off(paragraph: str) -> bool:
     is_rule = bool(_RULE.fullmatch(paragraph))
-    is_speech = paragraph.startswith(('"', "\u201c"))
+    is_speech = bool(_SPEECH.match(paragraph))
     said = len(paragraph) <= _SHORT and not is_speech and _SIGN_OFF.search(paragraph)
     return is_rule or bool(said)
 
