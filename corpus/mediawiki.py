@@ -6,6 +6,7 @@ User-Agent that says whom to write to, and every Retry-After obeyed. A refusal i
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,17 +14,22 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import requests
+from bs4 import BeautifulSoup
 from lxml import etree
 
 BATCH = 50  # titles a request, the API's limit for visitors
 
+_TITLES_LENGTH = 5000  # of a request's titles in its address; servers refuse some 8000
+_ARTICLES, _CATEGORIES = 0, 14  # namespaces
 _MAXLAG_S = 5
 _DEFAULT_DELAY_S = 5.0
 _ATTEMPTS = 5
+_FORMAT = {"format": "json", "formatversion": "2", "maxlag": str(_MAXLAG_S)}
+_SITE = {"action": "query", "meta": "siteinfo", "siprop": "general|rightsinfo"}
 _FIRST_BACKOFF_S = 5.0
 _LONGEST_WAIT_S = 600.0
 _TIMEOUT_S = 60.0
@@ -55,12 +61,22 @@ class Page:
     url: str | None = None
 
 
+@dataclass(frozen=True)
+class Site:
+    """A wiki's name, and the name and address of its texts' licence, as it says them itself."""
+
+    name: str
+    license: str | None
+    license_url: str | None
+
+
 class MediaWiki:
     """The API of one wiki.
 
-    ``contact`` (a mail address or URL) goes into the User-Agent. The seconds between requests
-    are the crawl delay of robots.txt, read at the first request (5 s if it names none).
-    ``sleep`` and ``clock`` are for tests.
+    ``address`` is that of its api.php or of any of its pages; from a page the API is found at the
+    first request. ``contact`` (a mail address or URL) goes into the User-Agent. The seconds
+    between requests are the crawl delay of robots.txt, read at the first request (5 s if it names
+    none). ``sleep`` and ``clock`` are for tests.
 
     Methods raise WikiRefusedError for a challenge or refusal (also one by robots.txt), and
     WikiError if the wiki stays unreachable, busy or makes no sense.
@@ -68,14 +84,16 @@ class MediaWiki:
 
     def __init__(
         self,
-        api: str,
+        address: str,
         contact: str,
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._api = api
-        self._delay: float | None = None
+        self._address = address if "://" in address else f"https://{address}"
+        self._api: str | None = None
+        self._robots = RobotFileParser()
+        self._delay = 0.0
         self._sleep = sleep
         self._clock = clock
         self._next_request = clock()
@@ -93,12 +111,47 @@ class MediaWiki:
         """As ``fetch``, without text: which revision each page is at."""
         return self._pages(titles, prop="info")
 
+    def members(self, category: str, *, subcategories: bool = False) -> Iterator[Page]:
+        """The articles of a category, each once, as ``current`` gives them; without redirects.
+
+        ``category`` is its name, with or without ``Category:``.
+        """
+        waiting = [re.sub(r"(?i)^category:", "", category.replace("_", " ").strip())]
+        seen: set[str] = set()
+        for name in waiting:  # which grows
+            parameters = {
+                "generator": "categorymembers",
+                "gcmtitle": f"Category:{name}",
+                "gcmtype": "page|subcat" if subcategories else "page",
+                "gcmlimit": "max",
+                "prop": "info",
+            }
+            for query in self._queries(parameters):
+                for entry in query.get("pages", []):
+                    title = entry["title"]
+                    if title in seen:
+                        continue
+                    seen.add(title)
+                    if entry.get("ns") == _CATEGORIES:
+                        waiting.append(title.partition(":")[2])
+                    elif entry.get("ns") == _ARTICLES and not entry.get("redirect"):
+                        yield _merge(Page(title=title), entry)
+
+    def site(self) -> Site:
+        """What the wiki says of itself."""
+        query = self._request(_SITE).get("query", {})
+        rights = query.get("rightsinfo", {})
+        return Site(
+            name=query.get("general", {}).get("sitename") or urlsplit(self._address).netloc,
+            license=rights.get("text") or None,
+            license_url=rights.get("url") or None,
+        )
+
     def _pages(self, titles: Sequence[str], **parameters: str) -> dict[str, Page]:
         if "revisions" in parameters["prop"]:
             parameters["rvslots"] = "main"
         pages: dict[str, Page] = {}
-        for start in range(0, len(titles), BATCH):
-            batch = titles[start : start + BATCH]
+        for batch in _batches(titles):
             names, found = self._query("|".join(batch), parameters)
             for title in batch:
                 name = title
@@ -115,38 +168,31 @@ class MediaWiki:
         """One batch: what titles lead to, and the pages by their own titles."""
         names: dict[str, str] = {}
         found: dict[str, Page] = {}
-        resume: dict[str, str] = {}
-        while True:
-            answer = self._request(
-                {
-                    "action": "query",
-                    "titles": titles,
-                    "inprop": "url",
-                    "redirects": "1",
-                    **parameters,
-                    **resume,
-                }
-            )
-            query = answer.get("query", {})
+        for query in self._queries({"titles": titles, "redirects": "1", **parameters}):
             for hop in query.get("normalized", []) + query.get("redirects", []):
                 names[hop["from"]] = hop["to"]
             for entry in query.get("pages", []):
                 if not (entry.get("missing") or entry.get("invalid")):
                     title = entry["title"]
                     found[title] = _merge(found.get(title, Page(title=title)), entry)
+        return names, found
+
+    def _queries(self, parameters: dict[str, str]) -> Iterator[dict[str, Any]]:
+        """The answers to a query for pages, as many as the wiki continues with."""
+        resume: dict[str, str] = {}
+        while True:
+            answer = self._request({"action": "query", "inprop": "url", **parameters, **resume})
+            yield answer.get("query", {})
             if "continue" not in answer:
-                return names, found
+                return
             if answer["continue"] == resume:
                 raise WikiError("the wiki's answers continue without end")
             resume = answer["continue"]
 
     def _request(self, parameters: dict[str, str]) -> dict[str, Any]:
-        if self._delay is None:
-            self._delay = self._read_robots()
-        response = self._get(
-            self._api,
-            {**parameters, "format": "json", "formatversion": "2", "maxlag": str(_MAXLAG_S)},
-        )
+        if self._api is None:
+            self._api = self._open()
+        response = self._get(self._api, {**parameters, **_FORMAT})
         if response.status_code != requests.codes.ok:
             raise WikiError(f"{self._api} answers HTTP {response.status_code}")
         answer: dict[str, Any] = response.json()
@@ -156,18 +202,56 @@ class MediaWiki:
             raise (WikiRefusedError if denied else WikiError)(message)
         return answer
 
-    def _read_robots(self) -> float:
-        """Ask robots.txt whether the API may be used; the seconds between requests."""
-        response = self._get(urljoin(self._api, "/robots.txt"), {}, json_expected=False)
+    def _open(self) -> str:
+        """Read robots.txt; the address of the API."""
+        self._read_robots(self._address)
+        if self._address.endswith("/api.php"):
+            self._check_allowed(self._address)
+            return self._address
+        for candidate in _usual_places(self._address):
+            if self._allows(candidate) and (api := self._answering_api(candidate)):
+                return self._check_moved(api)
+        self._check_allowed(self._address)
+        page = self._get(self._address, {}, json_expected=False)
+        link = BeautifulSoup(page.text, "lxml").select_one("link[rel~=EditURI][href]")
+        if link is None:
+            raise WikiError(f"{self._address}: no MediaWiki site; give the address of its api.php")
+        return self._check_moved(urljoin(page.url, str(link["href"])).partition("?")[0])
+
+    def _answering_api(self, candidate: str) -> str | None:
+        """Where a question to a candidate was answered, if an API did."""
+        response = self._get(candidate, _SITE | _FORMAT, json_expected=False)
+        try:
+            answer = response.json()
+        except requests.exceptions.JSONDecodeError:
+            return None
+        if response.status_code != requests.codes.ok or not isinstance(answer, dict):
+            return None
+        return response.url.partition("?")[0] if answer.keys() & {"query", "error"} else None
+
+    def _check_moved(self, api: str) -> str:
+        """An API that turned up: perhaps on another host, whose robots.txt counts then."""
+        if urlsplit(api).netloc != urlsplit(self._address).netloc:
+            self._read_robots(api)
+        self._check_allowed(api)
+        return api
+
+    def _check_allowed(self, url: str) -> None:
+        if not self._allows(url):
+            raise WikiRefusedError(f"robots.txt of the wiki disallows {url}")
+
+    def _allows(self, url: str) -> bool:
+        return self._robots.can_fetch(str(self._session.headers["User-Agent"]), url)
+
+    def _read_robots(self, url: str) -> None:
+        """Ask robots.txt what may be read, and the seconds between requests."""
+        response = self._get(urljoin(url, "/robots.txt"), {}, json_expected=False)
         # RFC 9309: no such file, no rules.
         lines = response.text.splitlines() if response.status_code == requests.codes.ok else []
-        robots = RobotFileParser()
-        robots.parse(lines)
-        agent = str(self._session.headers["User-Agent"])
-        if not robots.can_fetch(agent, self._api):
-            raise WikiRefusedError(f"robots.txt of the wiki disallows {self._api}")
-        delay = robots.crawl_delay(agent)
-        return _DEFAULT_DELAY_S if delay is None else float(delay)
+        self._robots = RobotFileParser()
+        self._robots.parse(lines)
+        delay = self._robots.crawl_delay(str(self._session.headers["User-Agent"]))
+        self._delay = _DEFAULT_DELAY_S if delay is None else float(delay)
 
     def _get(
         self, url: str, parameters: dict[str, str], *, json_expected: bool = True
@@ -188,7 +272,7 @@ class MediaWiki:
             except requests.exceptions.RequestException as error:
                 raise WikiError(f"{url}: {error}") from error
             finally:
-                self._next_request = self._clock() + (self._delay or 0)
+                self._next_request = self._clock() + self._delay
             if not trouble:
                 return response
             wait = _FIRST_BACKOFF_S * 2**attempt if retry_after is None else retry_after
@@ -202,6 +286,35 @@ class MediaWiki:
     def _sleep_until(self, moment: float) -> None:
         if (seconds := moment - self._clock()) > 0:
             self._sleep(seconds)
+
+
+def _batches(titles: Sequence[str]) -> Iterator[list[str]]:
+    """Titles by as many as the API takes, and as fit into an address."""
+    batch: list[str] = []
+    length = 0
+    for title in titles:
+        size = len(quote(f"{title}|", safe=""))
+        if batch and (len(batch) == BATCH or length + size > _TITLES_LENGTH):
+            yield batch
+            batch, length = [], 0
+        batch.append(title)
+        length += size
+    if batch:
+        yield batch
+
+
+def _usual_places(address: str) -> list[str]:
+    """Where wikis keep api.php, near an address first: a host may have several wikis.
+
+    >>> _usual_places("https://x.example/de/wiki/Seite")[:2]
+    ['https://x.example/de/w/api.php', 'https://x.example/de/api.php']
+    """
+    folder = re.split(r"/(?:wiki|index\.php)(?:/|$)", urlsplit(address).path)[0].rstrip("/")
+    return [
+        urljoin(address, f"{prefix}/{path}")
+        for prefix in dict.fromkeys([folder, ""])
+        for path in ("w/api.php", "api.php", "wiki/api.php")
+    ]
 
 
 def _trouble(response: requests.Response, json_expected: bool) -> str | None:
