@@ -3,28 +3,29 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
+from corpus.attribution import license_name
+from corpus.crawling import Episode, Outcome
 from corpus.documents import CorpusError, CorpusFolder, Document
 from corpus.mediawiki import BATCH, MediaWiki, Page, read_export
-from corpus.plot import plot_from_html, plot_from_wikitext, template_argument, title_from_html
+from corpus.plot import (
+    HEADINGS,
+    plot_from_html,
+    plot_from_wikitext,
+    template_argument,
+    title_from_html,
+    title_from_wikitext,
+)
 
 API = "https://bulbapedia.bulbagarden.net/w/api.php"
 SOURCE = "Bulbapedia"
 LICENSE = "CC BY-NC-SA 2.5"
-ATTRIBUTION = (
-    "Text: Bulbapedia and its contributors (https://bulbapedia.bulbagarden.net), "
-    f"{LICENSE} (https://creativecommons.org/licenses/by-nc-sa/2.5/).\n"
-    "Title, URL and revision of each episode stand in index.jsonl. The corpus, and a model "
-    "trained on it, are for non-commercial use only; share them alike."
-)
 
 # Codes of the series, and about how many episodes each has: for a progress bar, not for trust.
 SERIES = {
@@ -37,27 +38,14 @@ SERIES = {
     "JN": 147,
     "HZ": 100,
     "SS": 30,  # specials
+    "M": 24,  # films
+    "PK": 28,  # the short films before them
+    "PO": 4,  # Pokémon Origins
 }
-_CODE = re.compile(r"[A-Z]{2}\d{3}")
+_SHORT = frozenset({"M", "PK", "PO"})  # with numbers of two digits
+_CODE = re.compile(r"([A-Z]{1,2})\d{2,3}")
 # So many missing numbers in a row, at the end of a batch, end a series.
-_GAP = 10
-
-
-class Outcome(Enum):
-    """What became of an episode."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-    NO_PLOT = "without a plot"
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One step of a crawl: an episode's code and what became of it."""
-
-    code: str
-    outcome: Outcome
+_GAP = 5
 
 
 def crawl(
@@ -66,34 +54,47 @@ def crawl(
     """Bring a folder up to date with the wiki, one batch of episodes at a time.
 
     A series is walked by number until numbers stop to exist, and wherever an infobox names the
-    next episode: the wiki knows its series better than any table does. Only pages the folder
-    does not hold at their current revision are fetched. ``limit`` is the number of episodes to
-    walk.
+    next episode: the wiki knows its series better than any table does. What the folder holds is
+    looked at, too. Only pages the folder does not hold at their current revision are fetched.
+    ``limit`` is the number of episodes to walk.
 
     Raises what MediaWiki raises; the folder then holds all earlier batches.
     """
     chosen = frozenset(series)
+    known = [code for code in folder if _series(code) in chosen]
     asked: set[str] = set()
-    linked: list[str] = []
     walked = 0
     for prefix in series:
-        numbers = (f"{prefix}{number:03}" for number in range(1, 1000))
+        numbers = _numbers(prefix)
         alive = True
         while alive and (limit is None or walked < limit):
             size = BATCH if limit is None else min(BATCH, limit - walked)
-            codes = [c for c in linked if c.startswith(prefix) and c not in asked]
-            codes += [c for c in islice(numbers, size) if c not in asked and c not in codes]
-            codes, linked = codes[:size], linked + codes[size:]
+            waiting = dict.fromkeys(c for c in known if _series(c) == prefix and c not in asked)
+            codes = list(islice(waiting, size))
+            more = (c for c in numbers if c not in waiting and c not in asked)
+            codes += islice(more, size - len(codes))
             asked.update(codes)
             episodes, next_codes = _update(wiki, folder, codes, chosen)
-            linked += next_codes
+            known += next_codes
             walked += len(episodes)
             yield from episodes
             found = {episode.code for episode in episodes}
             asked |= found
             alive = not found.isdisjoint(codes[-_GAP:]) or any(
-                c.startswith(prefix) and c not in asked for c in linked
+                _series(c) == prefix and c not in asked for c in known
             )
+
+
+def _numbers(prefix: str) -> Iterator[str]:
+    """All codes that a series may have."""
+    digits = 2 if prefix in _SHORT else 3
+    return (f"{prefix}{number:0{digits}}" for number in range(1, 10**digits))
+
+
+def _series(code: str) -> str | None:
+    """The series of an episode's code; None if it is none."""
+    match = _CODE.fullmatch(code)
+    return match[1] if match else None
 
 
 def _update(
@@ -117,7 +118,7 @@ def _update(
     next_codes: list[str] = []
     for asked_for, page in (current | fetched).items():
         code = _code(page, asked_for)
-        if code[:2] not in chosen or code in outcomes:
+        if _series(code) not in chosen or code in outcomes:
             continue
         if asked_for not in fetched:
             outcomes[code] = Outcome.UNCHANGED
@@ -129,7 +130,7 @@ def _update(
             outcomes[code] = Outcome.CHANGED if code in folder else Outcome.NEW
             documents.append(document)
         next_code = template_argument(page.wikitext or "", "EpicodePrevNext", "nextcode")
-        if next_code and _CODE.fullmatch(next_code) and next_code[:2] in chosen:
+        if next_code and _series(next_code) in chosen:
             next_codes.append(next_code)
     if documents:
         folder.put(documents)
@@ -138,24 +139,32 @@ def _update(
 
 def _code(page: Page, asked_for: str) -> str:
     """EP275 redirects to AG001: the page's own code counts, if its title is one."""
-    return page.title if _CODE.fullmatch(page.title) else asked_for
+    return page.title if _series(page.title) in SERIES else asked_for
 
 
-def document_from_page(page: Page, document_id: str) -> Document | None:
-    """The plot of an episode's wikitext page, or None if it has none."""
+def document_from_page(
+    page: Page,
+    document_id: str,
+    sections: Sequence[str] = HEADINGS,
+    origin: tuple[str, str | None] = (SOURCE, LICENSE),
+) -> Document | None:
+    """The plot of a wikitext page, or None if it has none; ``origin`` is source and licence."""
     wikitext = page.wikitext or ""
-    text = plot_from_wikitext(wikitext)
+    text = plot_from_wikitext(wikitext, sections)
     if not text:
         return None
+    title = template_argument(wikitext, "EpisodeInfobox", "title_en")
+    if title is None and _series(page.title) in SERIES:
+        title = title_from_wikitext(wikitext)
     return Document(
         id=document_id,
         text=text,
-        title=template_argument(wikitext, "EpisodeInfobox", "title_en") or page.title,
-        source=SOURCE,
+        title=title or page.title,
+        source=origin[0],
         url=page.url,
         revision=page.revision,
         date=page.timestamp,
-        license=LICENSE,
+        license=origin[1],
     )
 
 
@@ -177,16 +186,21 @@ def saved_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def collect(
-    paths: Iterable[Path], folder: CorpusFolder, limit: int | None = None
+    paths: Iterable[Path],
+    folder: CorpusFolder,
+    limit: int | None = None,
+    sections: Sequence[str] = HEADINGS,
 ) -> Iterator[Episode]:
     """Put the plots of saved files into a folder, as ``crawl`` does those of the wiki.
+
+    They are what stands in the first of the sections that a page has.
 
     A file is HTML as a browser saves it (.html, .htm), Special:Export XML (.xml) or wikitext
     (.wiki); for other names its beginning tells.
 
     Raises OSError, CorpusError or WikiError for a file that cannot be read.
     """
-    pages = islice((page for path in paths for page in _pages_of_file(path)), limit)
+    pages = islice((page for path in paths for page in _pages_of_file(path, sections)), limit)
     while batch := list(islice(pages, BATCH)):
         outcomes = {
             code: Outcome.NO_PLOT
@@ -199,20 +213,29 @@ def collect(
             yield Episode(code, outcome)
 
 
-def _pages_of_file(path: Path) -> Iterator[tuple[str, Document | None]]:
+def _pages_of_file(path: Path, sections: Sequence[str]) -> Iterator[tuple[str, Document | None]]:
     with path.open("rb") as file:
         head = file.read(4096).decode("utf-8", errors="replace")
     if path.suffix.lower() == ".xml" or re.search(r"<mediawiki\b", head):
         for page in read_export(path):
             if not re.match(r"\s*#REDIRECT", page.wikitext or "", re.IGNORECASE):
-                yield page.title, document_from_page(page, page.title)
+                origin = _origin(page.url, None)
+                yield page.title, document_from_page(page, page.title, sections, origin)
     elif path.suffix.lower() in {".html", ".htm"} or re.search(
         r"<!DOCTYPE html|<html\b|mw-parser-output", head, re.IGNORECASE
     ):
-        yield _document_from_html(_read(path), path.stem)
+        yield _document_from_html(_read(path), path.stem, sections)
     else:
         page = Page(title=path.stem, wikitext=_read(path))
-        yield page.title, document_from_page(page, page.title)
+        yield page.title, document_from_page(page, page.title, sections)
+
+
+def _origin(url: str | None, license_url: str | None) -> tuple[str, str | None]:
+    """The source of a page and its licence: Bulbapedia's, unless its address is another."""
+    host = urlsplit(url or API).hostname or ""
+    if host.endswith("bulbapedia.bulbagarden.net"):
+        return SOURCE, LICENSE
+    return host, license_name(None, license_url)
 
 
 def _read(path: Path) -> str:
@@ -222,25 +245,32 @@ def _read(path: Path) -> str:
         raise CorpusError(f"{path}: not UTF-8 text ({error.reason})") from error
 
 
-def _document_from_html(html: str, name: str) -> tuple[str, Document | None]:
+def _document_from_html(
+    html: str, name: str, sections: Sequence[str]
+) -> tuple[str, Document | None]:
     page = BeautifulSoup(html, "lxml")
-    canonical = page.select_one("link[rel~=canonical]")
-    url = str(canonical["href"]) if canonical and canonical.get("href") else None
+    url = _address(page, "link[rel~=canonical][href]")
     document_id = _page_name(html, url) or name
-    text = plot_from_html(page)
+    text = plot_from_html(page, sections)
     if not text:
         return document_id, None
+    source, licence = _origin(url, _address(page, "link[rel~=license][href]"))
     revision = re.search(r'"wgRevisionId":\s*([1-9]\d*)', html)
     return document_id, Document(
         id=document_id,
         text=text,
         title=title_from_html(page) or document_id,
-        source=SOURCE,
+        source=source,
         url=url,
         revision=int(revision[1]) if revision else None,
         date=_last_edit(page),
-        license=LICENSE,
+        license=licence,
     )
+
+
+def _address(page: BeautifulSoup, css: str) -> str | None:
+    link = page.select_one(css)
+    return str(link["href"]) if link else None
 
 
 def _page_name(html: str, url: str | None) -> str | None:

@@ -168,7 +168,7 @@ def add_sources(found: Examination, folders: Iterable[Path]) -> None:
     licenses: Counter[str] = Counter()
     masked: Counter[str] = Counter()
     for folder in folders:
-        for entry in read_index(folder):
+        for _, _, entry in read_index(folder):
             date, name = entry.get("date"), entry.get("license")
             if isinstance(date, str) and date[:4].isdigit():
                 years[date[:4]] += 1

@@ -2,7 +2,8 @@
 
 A *corpus folder* holds one UTF-8 text file a document, and beside them ``index.jsonl`` with
 one JSON object a line: ``id`` and whatever else is known of ``title``, ``source``, ``url``,
-``revision``, ``date``, ``license``. A folder without an index is a corpus, too.
+``revision``, ``date``, ``license``. A folder without an index is a corpus, too. ``ATTRIBUTION.txt``
+is no document: it says whose the texts are (see corpus.attribution).
 
 A *delimited file* (``train.txt``) joins documents with ``<|endoftext|>`` on a line of its own.
 """
@@ -20,6 +21,7 @@ DELIMITER = "<|endoftext|>"
 INDEX_NAME = "index.jsonl"
 # The report of the import that has written a corpus folder last.
 IMPORT_NAME = "import.json"
+ATTRIBUTION_NAME = "ATTRIBUTION.txt"
 
 _READ_BYTES = 1 << 20
 
@@ -67,10 +69,14 @@ class CorpusFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         # Where each document's line begins: of millions, the lines themselves would be too much.
-        self._places = {id: place for id, place, _ in _index_lines(path)}
+        self._places = {id: place for id, place, _ in read_index(path)}
 
     def __contains__(self, document_id: str) -> bool:
         return document_id in self._places and self._text_path(document_id).exists()
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids of the documents, in order."""
+        return iter(self._places)
 
     def revision(self, document_id: str) -> int | None:
         """The revision of a document that is here; None if it is not, or has none."""
@@ -119,8 +125,10 @@ def file_name(document_id: str) -> str:
     safe = "".join(
         quote(c, safe="") if c in '/\\:*?"<>|%' or not c.isprintable() else c for c in document_id
     )
-    # A leading dot would hide the file.
-    return ("%2E" + safe[1:] if safe.startswith(".") else safe) + ".txt"
+    # A leading dot would hide the file, and one name is taken (in any case, on some systems).
+    if safe.startswith(".") or f"{safe}.txt".casefold() == ATTRIBUTION_NAME.casefold():
+        safe = f"%{ord(safe[0]):02X}{safe[1:]}"
+    return safe + ".txt"
 
 
 @contextmanager
@@ -151,7 +159,7 @@ def read_texts(source: Path) -> Iterator[RawText]:
     Raises CorpusError if there is nothing to read at ``source``, or its index is broken.
     """
     if source.is_dir():
-        titles = {file_name(id): entry.get("title") for id, _, entry in _index_lines(source)}
+        titles = {file_name(id): entry.get("title") for id, _, entry in read_index(source)}
         for path in text_files(source):
             title = titles.get(path.name)
             text = _decode(path.read_bytes()).strip()
@@ -164,7 +172,8 @@ def read_texts(source: Path) -> Iterator[RawText]:
 
 def text_files(folder: Path) -> list[Path]:
     """The text files of a corpus folder, in order."""
-    return sorted(p for p in folder.glob("*.txt") if not p.name.startswith("."))
+    found = (p for p in folder.glob("*.txt") if not p.name.startswith("."))
+    return sorted(p for p in found if p.name.casefold() != ATTRIBUTION_NAME.casefold())
 
 
 def read_documents(delimited: Path) -> Iterator[str]:
@@ -209,16 +218,11 @@ def _decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n")
 
 
-def read_index(folder: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a corpus folder's index; none if it has no index.
+def read_index(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Id, place and content of each entry of a folder's index; the last one of an id counts.
 
-    Raises CorpusError for a line that is no entry.
+    Raises CorpusError if the index is broken.
     """
-    return (entry for _, _, entry in _index_lines(folder))
-
-
-def _index_lines(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Id, place and content of each entry; the last one of an id counts."""
     path = folder / INDEX_NAME
     if not path.exists():
         return

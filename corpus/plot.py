@@ -7,7 +7,7 @@ and captions, boxes, reference marks, edit links, scripts.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import mwparserfromhell
 from bs4 import BeautifulSoup
@@ -16,7 +16,7 @@ from mwparserfromhell import nodes
 from mwparserfromhell.wikicode import Wikicode
 
 # In order of preference: a page that has both keeps a teaser under "Synopsis".
-_HEADINGS = ("plot", "synopsis")
+HEADINGS = ("Plot", "Synopsis")
 
 _PARAGRAPH = "\n\n"
 _BREAK = "\v"
@@ -29,9 +29,10 @@ _POINTER = re.compile(
 
 
 class _Sections:
-    """Collects the text under the headings of ``_HEADINGS`` as a page is walked."""
+    """Collects the text under some headings as a page is walked."""
 
-    def __init__(self) -> None:
+    def __init__(self, headings: Sequence[str]) -> None:
+        self._headings = [_key(heading) for heading in headings]
         self._text: dict[str, list[str]] = {}
         self._name = ""
         self._level = 0
@@ -42,8 +43,8 @@ class _Sections:
         return bool(self._name)
 
     def heading(self, level: int, title: str) -> None:
-        name = title.strip(_BLANK).casefold()
-        if name in _HEADINGS:
+        name = _key(title)
+        if name in self._headings:
             self._name, self._level = name, level
         elif level <= self._level:
             self._name, self._level = "", 0
@@ -54,10 +55,15 @@ class _Sections:
             self._text.setdefault(self._name, []).append(text)
 
     def chosen(self) -> str:
-        for name in _HEADINGS:
+        for name in self._headings:
             if name in self._text:
                 return "".join(self._text[name])
         return ""
+
+
+def _key(heading: str) -> str:
+    """Headings are compared without regard to case and blanks."""
+    return " ".join(heading.replace("_", " ").split()).casefold()
 
 
 def _layout(text: str) -> str:
@@ -93,12 +99,13 @@ _FURNITURE_CLASSES = frozenset(
 _TRANSPARENT = frozenset({"mw-heading", "collapsible-block", "mf-collapsible-content"})
 
 
-def plot_from_html(page: BeautifulSoup) -> str:
+def plot_from_html(page: BeautifulSoup, headings: Sequence[str] = HEADINGS) -> str:
     """The plot of a saved page of any era, "" if it has none.
 
-    Paragraphs are separated by one blank line.
+    It is what stands under the first of the headings that the page has. Paragraphs are separated
+    by one blank line.
     """
-    sections = _Sections()
+    sections = _Sections(headings)
     root = next((found for css in _ROOTS if (found := page.select_one(css))), None)
     _walk_html(root or page, sections)
     return _layout(sections.chosen())
@@ -153,16 +160,45 @@ _SKIPPED_TAGS = frozenset(
     {"div", "gallery", "math", "ref", "references", "rp", "rt", "script", "style", "table"}
 )
 _ITEM_TAGS = frozenset({"li", "dd", "dt"})
-_NOT_SHOWN = re.compile(r"(?:file|image|media|category)\s*:", re.IGNORECASE)
+# Pictures and categories, in the languages of the larger wikis.
+_NOT_SHOWN = re.compile(
+    r"(?:file|image|media|category|datei|bild|kategorie|fichier|catégorie|archivo|imagen|categoría"
+    r"|immagine|categoria|ficheiro|imagem|bestand|afbeelding|categorie|plik|grafika|kategoria"
+    r"|файл|изображение|категория|ファイル|画像|文件|分类|파일|분류)\s*:",
+    re.IGNORECASE,
+)
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:\S")
 
-# What templates display on Bulbapedia. The rule for links, {{p|Pikachu}}, {{TP|Misty|Togepi}},
-# {{wp|Puss in Boots (fairy tale)|Puss in Boots}}, is the last argument; without arguments,
-# {{Ash}}, it is the name.
-_SHOW_FIRST_ARGUMENT = frozenset({"tt", "explain", "ruby", "OBP", "gdis"})
+# What templates display. The rule for links, {{p|Pikachu}}, {{TP|Misty|Togepi}},
+# {{wp|Puss in Boots (fairy tale)|Puss in Boots}}, and for {{lang|fr|mot}} is the last argument;
+# without arguments, {{Ash}}, it is the name. The names here have no capital at their beginning.
+_SHOW_FIRST_ARGUMENT = frozenset(
+    {"tt", "explain", "ruby", "OBP", "gdis"}  # Bulbapedia
+    | {"abbr", "abbrlink", "hover title", "ill", "interlanguage link", "nihongo", "nihongo krt"}
+    | {"sic", "tooltip", "visible anchor", "vanchor", "blockquote", "quotation"}
+)
 _FORMATS = {"type": "{}-type", "rt": "Route {}", "ball": "{} Ball", "badge": "{} Badge"}
 _DISPLAYS = {"ashfr": "his friends", "TRT": "Team Rocket", "MTR": "Meowth", "!": "|", "'": "'"}
-_NOTHING = frozenset({"-", "clear", "cn", "fact", "citation needed", "ref", "sup", "incomplete"})
+_DISPLAYS |= {"'s": "'s", "-'": "'", "=": "=", "nbsp": " ", "spaces": " "}
+_DISPLAYS |= dict.fromkeys(("ndash", "en dash"), "\N{EN DASH}")
+_DISPLAYS |= dict.fromkeys(("snd", "spnd", "spaced ndash", "spaced en dash"), " \N{EN DASH} ")
+_DISPLAYS |= dict.fromkeys(("mdash", "em dash", "emdash"), "\N{EM DASH}")
+_MEASURES = frozenset({"convert", "cvt"})
+_QUOTATIONS = frozenset({"blockquote", "quotation"})
+_NOTHING = frozenset(
+    {"-", "clear", "clr", "fact", "ref", "sup", "incomplete", "spoiler", "spoilers", "endspoiler"}
+    # References and notes (Wikipedia and its copies).
+    | {"cn", "efn", "efn-la", "efn-ua", "refn", "r", "rp", "sfn", "sfnp", "sfnm", "harv", "harvnb"}
+    | {"harvtxt", "harvp", "note", "notetag", "citation", "reflist", "notelist", "anchor", "main"}
+    | {"see also", "further", "details", "who", "who?", "when", "where", "which", "why"}
+    | {"clarify", "dubious", "verify source", "original research inline", "tone inline", "by whom"}
+    # Fandom's pieces of layout and decoration.
+    | {"quote", "cquote", "quotebox", "quote box", "dialogue", "dialog", "image", "scroll box"}
+)
+_KNOWN = (_SHOW_FIRST_ARGUMENT, _FORMATS, _DISPLAYS, _MEASURES, _NOTHING)
+# Infoboxes, references, requests for them, and the parser's own functions: {{#if:...}},
+# {{DISPLAYTITLE:...}}.
+_NOTHING_LIKE = re.compile(r"(?:infobox|cite|citation)\b|.*(?:\binfobox|\bneeded)$|[^:]*:|#", re.I)
 
 # Marks in the text under way, of characters that no wiki stores. A template alone on its line is
 # a box (spoiler warning, maintenance, "main article"); the item of a list ends with its line.
@@ -177,13 +213,10 @@ _BOX = re.compile(
 _TABLE_LINE = re.compile(r"^[ \t]*(?:\{\||\|\}|\|-).*$", re.MULTILINE)
 
 
-def plot_from_wikitext(wikitext: str) -> str:
-    """The plot of an episode's page source, "" if it has none.
-
-    Paragraphs are separated by one blank line.
-    """
+def plot_from_wikitext(wikitext: str, headings: Sequence[str] = HEADINGS) -> str:
+    """The plot of a page's source, "" if it has none; see ``plot_from_html``."""
     wikitext = _MARKS.sub("", wikitext.replace(_BREAK, ""))
-    sections = _Sections()
+    sections = _Sections(headings)
     for node in mwparserfromhell.parse(wikitext).nodes:
         if isinstance(node, nodes.Heading):
             sections.heading(node.level, _inline(node.title))
@@ -206,7 +239,7 @@ def _render(node: nodes.Node) -> str:
         case nodes.Tag():
             return _render_tag(node)
         case nodes.Template():
-            return f"{_TEMPLATE_START}{_render_template(node)}{_TEMPLATE_END}"
+            return _render_template(node)
         case _:
             return ""  # comments, arguments, subheadings inside something
 
@@ -244,22 +277,42 @@ def _render_tag(tag: nodes.Tag) -> str:
 
 
 def _render_template(template: nodes.Template) -> str:
-    name = str(template.name).strip()
-    name = next((n for n in (name, name[:1].lower() + name[1:]) if _is_known(n)), name)
-    arguments = [_inline(p.value).strip() for p in template.params if not p.showkey]
-    if name in _NOTHING:
+    name = _template_name(template)
+    text = _template_text(template, name)
+    if name in _QUOTATIONS:
+        return f"{_PARAGRAPH}{text}{_PARAGRAPH}"
+    return f"{_TEMPLATE_START}{text}{_TEMPLATE_END}"
+
+
+def _template_text(template: nodes.Template, name: str) -> str:
+    # {{efn|1=a=b}} is how to write an argument that has a "=" in it.
+    arguments = [
+        _inline(p.value).strip()
+        for p in template.params
+        if not p.showkey or str(p.name).strip().isdecimal()
+    ]
+    if name in _NOTHING or _NOTHING_LIKE.match(name):
         return ""
     if not arguments:
-        return _DISPLAYS.get(name, name)
+        # {{clarify|date=May 2010}}: no abbreviation of a name takes such arguments.
+        return "" if template.params else _DISPLAYS.get(name, name)
     if name in _FORMATS:
         return _FORMATS[name].format(arguments[0])
+    if name in _MEASURES:
+        return " ".join(arguments[:2])
     shown = arguments[0] if name in _SHOW_FIRST_ARGUMENT else arguments[-1]
     return "" if shown == "*" else shown  # {{tt|*|note}} is a footnote mark
 
 
+def _template_name(template: nodes.Template) -> str:
+    """Blanks and underscores are the same in a name, and its first letter has no case."""
+    name = " ".join(_inline(template.name).replace("_", " ").split())
+    lower = name[:1].lower() + name[1:]
+    return next((n for n in (name, lower, lower.lower()) if _is_known(n)), name)
+
+
 def _is_known(name: str) -> bool:
-    """The first letter of a template's name has no case in MediaWiki."""
-    return name in _SHOW_FIRST_ARGUMENT | _NOTHING or name in _FORMATS or name in _DISPLAYS
+    return any(name in known for known in _KNOWN)
 
 
 def template_argument(wikitext: str, template: str, argument: str) -> str | None:
@@ -271,4 +324,14 @@ def template_argument(wikitext: str, template: str, argument: str) -> str | None
     for found in mwparserfromhell.parse(wikitext).ifilter_templates():
         if found.name.matches(template) and found.has(argument):
             return _inline(found.get(argument).value).strip() or None
+    return None
+
+
+def title_from_wikitext(wikitext: str) -> str | None:
+    """The title that opens the lead of a page in bold; None if nothing does."""
+    for node in mwparserfromhell.parse(wikitext).nodes:
+        if isinstance(node, nodes.Heading):
+            return None
+        if isinstance(node, nodes.Tag) and str(node.tag) == "b" and node.contents:
+            return " ".join(_inline(node.contents).split()) or None
     return None

@@ -34,12 +34,12 @@ SOURCES: tuple[Source, ...] = (
     keep.SOURCE,
     youtube.SOURCE,
     mail.SOURCE,
+    reddit.SOURCE,
+    writingprompts.SOURCE,
     whatsapp.SOURCE,
     epub.SOURCE,
     markdown.SOURCE,
     # What no other source has.
     webpages.SOURCE,
     plaintext.SOURCE,
-    reddit.SOURCE,
-    writingprompts.SOURCE,
 )
