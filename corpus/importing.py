@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO
@@ -142,7 +142,7 @@ def import_archive(
 def write_report(report: Report, folder: Path) -> None:
     """Leaves the report with the documents. Raises OSError."""
     with write_aside(folder / IMPORT_NAME) as file:
-        json.dump(asdict(report), file, ensure_ascii=False, indent=1)
+        json.dump(report, file, default=vars, ensure_ascii=False, indent=1)
         file.write("\n")
 
 
