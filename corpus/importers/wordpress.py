@@ -61,7 +61,8 @@ def _blog(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return ""
-    return (parts.netloc + parts.path).rstrip("/")
+    is_numbered = re.match(r"(?:p|page_id)=", parts.query)
+    return (parts.netloc + parts.path).rstrip("/") if is_numbered else parts.netloc
 
 
 def _text(content: str) -> str:
