@@ -8,6 +8,7 @@ from corpus.importers.elements import child_text
 from corpus.importers.markup import html_text
 
 ATOM = "{http://www.w3.org/2005/Atom}"
+_XHTML = "{http://www.w3.org/1999/xhtml}"
 
 
 def text(entry: "etree._Element", name: str) -> str:
@@ -17,6 +18,8 @@ def text(entry: "etree._Element", name: str) -> str:
         return ""
     kind = found.get("type", "text")
     if kind in ("xhtml", "application/xhtml+xml"):
+        for node in found.iter(f"{_XHTML}*"):
+            node.tag = etree.QName(node).localname
         return html_text(etree.tostring(found, encoding="unicode", method="html", with_tail=False))
     return html_text(found.text or "") if "html" in kind else (found.text or "").strip()
 
