@@ -19,19 +19,33 @@ _FRONT = re.compile(
     r"\s*(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 # Hugo's shortcodes and Jekyll's tags; what stands between two of them is text.
-_TEMPLATE = re.compile(r"\{\{[<%].*?[%>]\}\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}")
 # Obsidian: embedded files, [[page|text]], [[page]], %%comments%%, and the mark of a block.
 _EMBED = re.compile(r"!\[\[[^\[\]\n]*\]\]")
 _WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
 _COMMENT = re.compile(r"%%.*?%%", re.DOTALL)
 _BLOCK_MARK = re.compile(r"[ \t]\^[\w-]+$", re.MULTILINE)
 # A footnote's number, and what begins its note.
-_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:?")
+_FOOTNOTE = re.compile(r"\[\^[^\[\]\s]+\]:?")
 
 _RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 _RENDERER.add_render_rule("fence", lambda *_: "")
 _RENDERER.add_render_rule("code_block", lambda *_: "")
 _RENDERER.add_render_rule("image", lambda _, tokens, at, *__: tokens[at].content)
+
+
+# Jekyll's names of files.
+_DATED = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)")
+# What PyYAML raises for one broken thing or the other.
+_YAML_ERRORS = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class _FrontMatterError(Exception):
@@ -48,27 +62,30 @@ def read(file: File) -> Iterator[Item]:
     source = file.read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
     front = _FRONT.match(source)
     try:
-        known = _front_matter(front[1], front[2]) if front else {}
-    except (_FrontMatterError, yaml.YAMLError, ValueError, RecursionError) as error:
+        known = _front_matter(front[1], front[2]) if front else None
+    except (_FrontMatterError, *_YAML_ERRORS) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         yield Broken(str(file.path), f"front matter: {message}")
         return
-    text = _text(source[front.end() :] if front else source)
+    # What stands between two rules may be prose.
+    text = _text(source[front.end() :] if front and known is not None else source)
     if not text:
         yield Dropped("without text")
         return
+    known = known or {}
+    named = _DATED.fullmatch(file.path.stem)
     title, author, url = (known.get(name) for name in ("title", "author", "canonicalURL"))
     yield Text(
         text=text,
-        title=str(title) if title else file.path.stem,
-        date=_date(known.get("date")),
+        title=str(title) if title else named[2] if named else file.path.stem,
+        date=_date(known.get("date")) or _date(named[1] if named else None),
         url=url if isinstance(url, str) else None,
         author=author if isinstance(author, str) else None,
         public=known.get("draft") is not True and known.get("published") is not False,
     )
 
 
-def _front_matter(fence: str, source: str) -> dict[str, Any]:
+def _front_matter(fence: str, source: str) -> dict[str, Any] | None:
     if len(source) > _LONGEST_FRONT:
         raise _FrontMatterError(f"longer than {_LONGEST_FRONT:,} characters")
     if fence == "+++":
@@ -77,7 +94,7 @@ def _front_matter(fence: str, source: str) -> dict[str, Any]:
     if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(source)):
         raise _FrontMatterError("YAML with aliases is not read for safety")
     known = yaml.safe_load(source)
-    return known if isinstance(known, dict) else {}
+    return known if isinstance(known, dict) else None if known else {}
 
 
 def _text(source: str) -> str:

@@ -22,11 +22,11 @@ _START = re.compile(r"\*\*\*\s*START OF (?:THE|THIS) PROJECT GUTENBERG|\*END\*\s
 _END = re.compile(r"\*\*\*\s*END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenb")
 _FIELD = re.compile(r"^(Title|Author):[ \t]*(.+)$", re.MULTILINE)
 
-# The C1 controls, which are Windows-1252 that somebody read as Latin-1.
-_MISREAD = {
+# The C1 controls, which are Windows-1252 that somebody read as Latin-1; and printers' new pages.
+_REPAIRS = {
     code: bytes([code]).decode("cp1252", errors="replace").replace("\ufffd", "")
     for code in range(0x80, 0xA0)
-}
+} | {ord("\f"): ""}
 
 
 def recognises(file: File) -> bool:
@@ -89,9 +89,9 @@ def _lines(text: io.TextIOWrapper, first: str) -> Iterator[str]:
         for line in lines:
             if _END.match(line.lstrip()):
                 return
-            yield line.translate(_MISREAD).replace("\f", "").rstrip()
+            yield line.translate(_REPAIRS).rstrip()
     if not _END.match(rest.lstrip()):
-        yield rest.translate(_MISREAD).rstrip()
+        yield rest.translate(_REPAIRS).rstrip()
 
 
 def _paragraphs(lines: Iterable[str], sample: list[str]) -> Iterator[str]:
