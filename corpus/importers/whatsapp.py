@@ -1,96 +1,188 @@
-"""WhatsApp: a chat as it is exported by hand, ``_chat.txt`` or ``WhatsApp Chat with NAME.txt``."""
+"""WhatsApp: a chat as it is exported by hand, ``_chat.txt`` or ``WhatsApp Chat with NAME.txt``.
+
+The form is nowhere documented, and varies with the phone, its language and the year.
+"""
 
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from corpus.archive import File
-from corpus.importers.source import Dropped, Item, Message, Source
+from corpus.archive import READ_ERRORS, File
+from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
+_DATE = r"(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4}),?\s(?:(?:à|às|um|at|kl\.)\s)?"
+_HALF = r"(?:\s?([AaPp])\.?\s?[Mm]\.?)?"
+_MARKS = "\u200e\u200f\u202a\u202c\u2068\u2069"  # of writing direction
+_REST = rf"[{_MARKS}]*(?:~\s?)?(?:([^:\n]{{1,80}}?):(?:\s|$))?(.*)"
 # "[31/12/20, 23:55:01] Name: text" on iPhones, "12/31/20, 11:55 PM - Name: text" on Android.
-_STAMP = r"(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4}),? (\d{1,2})[:.](\d{2})(?:[:.](\d{2}))?\s?([AaPp])?"
-_LINE = re.compile(
-    rf"\u200e?(?:\[{_STAMP}\.?[Mm]?\.?\]|{_STAMP}\.?\s?[Mm]?\.? -) (?:\u200e|~\s)?"
-    r"(?:([^:\n]+?): )?(.*)"
+_BRACKETS = re.compile(
+    rf"[{_MARKS}]*\[{_DATE}(\d{{1,2}})[:.](\d{{2}})(?:[:.](\d{{2}}))?{_HALF}\]\s{_REST}"
+)
+_DASH = re.compile(rf"[{_MARKS}]*{_DATE}(\d{{1,2}})[:.](\d{{2}})(){_HALF}\s-\s{_REST}")
+
+# What stands for a picture and the like. "\u200e" begins the app's own words on iPhones; Android
+# puts them in angle brackets.
+_MEDIUM = (
+    "image|video|audio|sticker|gif|document|contact card|video note|bild|dokument|kontaktkarte|"
+    "videonachricht|imagen|documento|tarjeta de contacto|vidéo|fiche contact|immagine|"
+    "scheda contatto|imagem|vídeo|áudio|figurinha|cartão do contato|afbeelding|contactkaart"
+)
+_LEFT_OUT = (
+    "omitted|weggelassen|ausgelassen|omitid[ao]|absente?|omise?|retirée?|omess[ao]|"
+    "non inclus[ao]|esclus[ao]|ocultad[ao]|weggelaten"
+)
+_ATTACHED = (
+    "file attached|datei angehängt|archivo adjunto|fichier joint|file allegato|arquivo anexado|"
+    "ficheiro anexado|bestand bijgevoegd|plik załączony|файл добавлен|dosya ekli"
 )
 _MEDIA = re.compile(
-    r"\u200e?(?:<[^<>]*>|.* omitted|.*\((?:file attached|Datei angehängt)\)|null|"
-    r"This message was deleted|You deleted this message)\.?\s*"
+    rf"\u200e.*|<[^<>]{{8,60}}>|null|poll:|(?:\S.*• ?.* )?\u200e?(?:{_MEDIUM}) (?:{_LEFT_OUT})"
+    rf"|\S.*\.\w{{2,5}} \((?:{_ATTACHED})\)|(?:IMG|VID|PTT|AUD|DOC|STK)-\d{{8}}-WA\d+\.\w+ \(.+\)"
+    r"|\w+: https://maps\.google\.com/\S+",
+    re.IGNORECASE,
 )
-_EDITED = re.compile(r"\s*\u200e?<This message was edited>$")
+_ATTACHMENT = re.compile(r"\s*\u200e?<[^<>:\n]{4,30}: [^<>\n]+\.\w{2,5}>")
+_DELETED = re.compile(
+    r"\u200e?(?:this message was deleted(?: by admin .*)?|you deleted this message(?: as admin)?|"
+    r"diese nachricht wurde gelöscht|du hast diese nachricht gelöscht|"
+    r"se eliminó este mensaje|eliminaste este mensaje|este mensaje fue eliminado|"
+    r"ce message a été supprimé|vous avez supprimé ce message|"
+    r"questo messaggio è stato eliminato|hai eliminato questo messaggio|"
+    r"mensagem apagada|es[ts]a mensagem foi apagada|você apagou esta mensagem|"
+    r"dit bericht is verwijderd|(?:u hebt|je hebt) dit bericht verwijderd|"
+    r"bu mesaj silindi|bu mesaj\w sildiniz|ta wiadomość została usunięta|"
+    r"данное сообщение удалено|вы удалили данное сообщение)\.?",
+    re.IGNORECASE,
+)
+_EDITED = re.compile(
+    r"\s*(?:\u200e<[^<>\n]{8,60}>|<(?:this message was edited|diese nachricht wurde bearbeitet|"
+    r"se editó este mensaje|este mensaje fue editado|ce message a été modifié|"
+    r"questo messaggio è stato modificato|mensagem editada|es[ts]a mensagem foi editada|"
+    r"dit bericht is bewerkt|bu mesaj düzenlendi|сообщение изменено)\.?>)\s*\Z",
+    re.IGNORECASE,
+)
+_TITLE = re.compile(r"WhatsApp Chat (?:- |with )")
 
 
 def recognises(file: File) -> bool:
     """Whether one of its first lines is a message."""
-    if file.suffix != ".txt":
-        return False
-    lines = file.head(4096).decode(errors="replace").removeprefix("\ufeff").splitlines()[:5]
-    return any(_LINE.match(line) for line in lines)
+    return file.suffix == ".txt" and _form(file) is not None
 
 
 def read(file: File) -> Iterator[Item]:
     """The messages; lines without a stamp go on with the message before."""
-    day_first = _is_day_first(file)
+    form = _form(file) or _DASH
+    day_first = _is_day_first(file, form)
+    conversation = _conversation(file)
+    pending: tuple[re.Match[str], list[str]] | None = None
+    for line in _lines(file):
+        if isinstance(line, Broken):
+            yield line
+        elif match := form.match(line):
+            if pending:
+                yield _item(conversation, day_first, *pending)
+            pending = match, []
+        elif pending:
+            pending[1].append(line)
+    if pending:
+        yield _item(conversation, day_first, *pending)
+
+
+def _form(file: File) -> re.Pattern[str] | None:
+    """How the lines of messages begin: in a file all do alike."""
+    lines = file.head(4096).decode(errors="replace").removeprefix("\ufeff").splitlines()[:5]
+    return next((form for line in lines for form in (_BRACKETS, _DASH) if form.match(line)), None)
+
+
+def _lines(file: File) -> Iterator[str | Broken]:
+    """The lines; Broken is the last if the rest cannot be read."""
     with file.open() as stream:
-        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
-        pending: tuple[datetime | None, str | None, list[str]] | None = None
-        for line in lines:
-            match = _LINE.match(line.rstrip("\n"))
-            if match:
-                if pending:
-                    yield _item(file, *pending)
-                pending = _date(match, day_first), match[15], [match[16]]
-            elif pending:
-                pending[2].append(line.rstrip("\n"))
-        if pending:
-            yield _item(file, *pending)
+        try:
+            for line in io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace"):
+                yield line.rstrip("\n")
+        except READ_ERRORS as error:
+            yield Broken(str(file.path), str(error))
 
 
-def _item(file: File, date: datetime | None, sender: str | None, lines: list[str]) -> Item:
-    text = _EDITED.sub("", "\n".join(lines)).strip()
-    if sender is None:
+def _conversation(file: File) -> str:
+    """From the file's name; ``_chat.txt`` has none of its own, but its zip or folder has."""
+    name = file.path.stem
+    if name == "_chat" and file.path.parent.name:
+        name = file.path.parent.name.removesuffix(".zip")
+    return _TITLE.sub("", name)
+
+
+def _item(conversation: str, day_first: bool, match: re.Match[str], more: list[str]) -> Item:
+    sender, first = match[8], match[9]
+    if sender is None or not _is_name(sender):
         return Dropped("system message")
-    if _MEDIA.fullmatch(text):
+    whole = _EDITED.sub("", "\n".join([first, *more]))
+    if _DELETED.fullmatch(whole.strip()):
+        return Dropped("deleted")
+    lines = _ATTACHMENT.sub("", whole).split("\n")
+    text = "\n".join(line for line in lines if not _MEDIA.fullmatch(line.strip())).strip()
+    if not text.strip(_MARKS):
         return Dropped("without text")
     return Message(
-        conversation=file.path.stem,
-        sender=sender.strip("\u200e\u202a\u202c~ "),
+        conversation=conversation,
+        sender=sender.strip(f"{_MARKS}~ \u202f\u00a0") or sender,
         text=text,
-        date=date,
+        date=_date(match, day_first),
     )
 
 
-def _numbers(match: re.Match[str]) -> list[str | None]:
-    groups = match.groups()
-    return list(groups[:7] if groups[0] else groups[7:14])
+def _is_name(sender: str) -> bool:
+    """Whether it is not the beginning of 'Ann changed the subject to "Rome: the plan"'."""
+    quotes = sum(sender.count(quote) for quote in '"“”„«»')
+    return quotes % 2 == 0
 
 
-def _is_day_first(file: File) -> bool:
-    """By the whole file: no month is above 12."""
-    first = second = 0
-    with file.open() as stream:
-        for line in io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace"):
-            if match := _LINE.match(line):
-                a, b, *_ = _numbers(match)
-                first, second = max(first, int(a or 0)), max(second, int(b or 0))
-    return second <= 12
+@dataclass
+class _Order:
+    """How well an order of day and month fits a file."""
+
+    day_first: bool
+    impossible: int = 0  # dates
+    falls: int = 0  # from one message to the next
+    last: tuple[int, int, int] = field(default=(0, 0, 0))
+
+    def add(self, match: re.Match[str]) -> None:
+        year, month, day = _year_month_day(match, self.day_first)
+        self.impossible += month > 12 or day > 31
+        self.falls += (year, month, day) < self.last
+        self.last = year, month, day
+
+
+def _is_day_first(file: File, form: re.Pattern[str]) -> bool:
+    """By the whole file: no month is above 12, and messages are in order. Where both orders fit,
+    only countries with AM and PM write the month first."""
+    day, month = _Order(True), _Order(False)
+    halves = 0
+    for line in _lines(file):
+        if isinstance(line, str) and (match := form.match(line)):
+            day.add(match)
+            month.add(match)
+            halves += match[7] is not None
+    misfits = [(order.impossible, order.falls) for order in (day, month)]
+    return not halves if misfits[0] == misfits[1] else misfits[0] < misfits[1]
+
+
+def _year_month_day(match: re.Match[str], day_first: bool) -> tuple[int, int, int]:
+    a, b, c = int(match[1]), int(match[2]), int(match[3])
+    if a > 31:
+        return a, b, c
+    day, month = (a, b) if day_first else (b, a)
+    return c + 2000 * (c < 100), month, day
 
 
 def _date(match: re.Match[str], day_first: bool) -> datetime | None:
-    a, b, c, hour, minute, second, half = _numbers(match)
-    x, y, z = int(a or 0), int(b or 0), int(c or 0)
-    if x > 31:
-        year, month, day = x, y, z
-    else:
-        (day, month), year = ((x, y) if day_first else (y, x)), z
-    hours = int(hour or 0)
-    if half:
-        hours = hours % 12 + 12 * (half in "Pp")
+    hour, minute, second = (int(match[number] or 0) for number in (4, 5, 6))
+    if match[7]:
+        hour = hour % 12 + 12 * (match[7] in "Pp")
     try:
-        return datetime(
-            year + 2000 * (year < 100), month, day, hours, int(minute or 0), int(second or 0)
-        )
+        return datetime(*_year_month_day(match, day_first), hour, minute, second)
     except ValueError:
         return None
 

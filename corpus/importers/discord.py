@@ -1,0 +1,162 @@
+"""Discord: the data package that one asks for oneself, and channels saved by DiscordChatExporter
+as JSON."""
+
+import csv
+import io
+import re
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from corpus.archive import READ_ERRORS, File
+from corpus.importers.json_stream import field, json_values, text_field
+from corpus.importers.order import oldest_first
+from corpus.importers.source import Broken, Dropped, Item, Message, Source
+
+_CHANNEL_FOLDER = re.compile(r"c?(\d{5,20})")
+_PACKAGE_JSON = re.compile(r"\s*\[\s*(?:\]|\{[^{}]{0,200}\"(?:ID|Timestamp|Contents)\")")
+_CSV_HEADER = "id,timestamp,contents"
+_EXPORT = re.compile(r'\s*\{\s*"guild"\s*:.*?"channel"\s*:', re.DOTALL)
+# What people write; all other types are the app's own words. Old versions wrote numbers.
+_WRITTEN = ("", "Default", "Reply", "0", "19")
+_DELETED = "Deleted User"
+_REMEMBERED = 10_000  # ids: the same message twice is never far apart
+
+
+def _is_package(file: File) -> bool:
+    """Whether it is a channel's messages, in whatever the folder above is called."""
+    if not _CHANNEL_FOLDER.fullmatch(file.path.parent.name):
+        return False
+    head = file.head(4096).decode(errors="replace").removeprefix("\ufeff")
+    if file.name == "messages.json":
+        return _PACKAGE_JSON.match(head) is not None
+    return file.name == "messages.csv" and head.lower().startswith(_CSV_HEADER)
+
+
+def _read_package(file: File) -> Iterator[Item]:
+    """The owner's messages; a package has nobody else's."""
+    yield from oldest_first(_package_items(file))
+
+
+def _package_items(file: File) -> Iterator[Item]:
+    conversation = _conversation(file)
+    records = _csv_records(file) if file.suffix == ".csv" else json_values(file, "item")
+    for number, (_, record) in enumerate(records, start=1):
+        if isinstance(record, Broken):
+            yield record
+        elif not isinstance(record, dict):
+            yield Broken(f"{file.path}, message {number}", "is no message")
+        elif text := text_field(record, "Contents").strip():
+            yield Message(
+                conversation=conversation,
+                sender="me",
+                text=text,
+                date=_date(text_field(record, "Timestamp")),
+                mine=True,
+            )
+        else:
+            yield Dropped("without text")
+
+
+def _csv_records(file: File) -> Iterator[tuple[str, object]]:
+    with file.open() as stream:
+        rows = csv.DictReader(
+            io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+        )
+        while True:
+            try:
+                yield "", next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield "", Broken(f"{file.path}, line {rows.line_num}", str(error))
+            except READ_ERRORS as error:
+                yield "", Broken(str(file.path), str(error))
+                return
+
+
+def _conversation(file: File) -> str:
+    """The channel's name, where the package knows it, and its id."""
+    found = _CHANNEL_FOLDER.fullmatch(file.path.parent.name)
+    channel = found[1] if found else file.path.parent.name
+    index = file.archive.find(file.path.parent.parent / "index.json")
+    name = text_field(_whole(index), channel) or text_field(
+        _whole(file.sibling("channel.json")), "name"
+    )
+    return f"{name} {channel}".strip()
+
+
+def _whole(file: File | None) -> object:
+    """A companion's content; None if it cannot be read: it only has names."""
+    return next((value for _, value in json_values(file, "")), None) if file else None
+
+
+def _is_export(file: File) -> bool:
+    """Whether it begins as DiscordChatExporter's files do."""
+    head = file.head().decode(errors="replace").removeprefix("\ufeff")
+    return file.suffix == ".json" and _EXPORT.match(head) is not None
+
+
+def _read_export(file: File) -> Iterator[Item]:
+    """The channel's messages; the newest versions can save them newest first."""
+    yield from oldest_first(_export_items(file))
+
+
+def _export_items(file: File) -> Iterator[Item]:
+    conversation = file.path.stem
+    seen = deque[str](maxlen=_REMEMBERED)
+    seen_ids: set[str] = set()
+    number = 0
+    for path, value in json_values(file, "channel", "messages.item"):
+        if isinstance(value, Broken):
+            yield value
+        elif path == "channel":
+            name = f"{text_field(value, 'name')} {text_field(value, 'id')}"
+            conversation = name.strip() or conversation
+        else:
+            number += 1
+            if not isinstance(value, dict):
+                yield Broken(f"{file.path}, message {number}", "is no message")
+                continue
+            id = text_field(value, "id")
+            if id and id in seen_ids:
+                yield Dropped("there already")
+                continue
+            if len(seen) == _REMEMBERED:
+                seen_ids.discard(seen[0])
+            seen.append(id)
+            seen_ids.add(id)
+            yield _export_item(value, conversation)
+
+
+def _export_item(message: object, conversation: str) -> Item:
+    text = text_field(message, "content").strip()
+    if text_field(message, "type") not in _WRITTEN:
+        return Dropped("system message")
+    if field(message, "author", "isBot") is True:
+        return Dropped("bot")
+    if field(message, "forwardedMessage") or text_field(message, "reference", "type") == "Forward":
+        return Dropped("forwarded")
+    if not text:
+        return Dropped("without text")
+    name = text_field(message, "author", "nickname") or text_field(message, "author", "name")
+    if name in ("", _DELETED):
+        name = _DELETED.lower()  # "Deleted" at a sentence's beginning is nobody's name
+    return Message(
+        conversation=conversation,
+        sender=name,
+        text=text,
+        date=_date(text_field(message, "timestamp")),
+    )
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)
+
+
+PACKAGE = Source("discord", "Discord", _is_package, _read_package)
+EXPORT = Source("discord-exporter", "DiscordChatExporter", _is_export, _read_export)
