@@ -6,13 +6,15 @@ messages of one person.
 
 import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, count
 
 from corpus.importers.source import Dropped, Message, Text
 
 _GAP = 3 * 3600.0  # seconds of silence that end a scene
+_LONGEST = 1000  # messages of a scene: without dates, or silence, there would be no end
 # Messages that are read before one is passed on: exports are out of order by a few.
 _WINDOW = 500
 
@@ -21,34 +23,119 @@ _PSEUDONYMS = (
     "Robin Alex Kim Sasha Charlie Jules Noor Toni Remy Quinn Luca Ari Mika Sam Nico Jona Mel Dani "
     "Kai Lou Andie Rene Yuki Bao Jo Max Pat Chris Dana Elia"
 )
+# Names that are words when they are written small, in a few languages.
+_WORDS = (
+    "admin all amber and angel any april archer are art ash august autumn baker basil bay bear "
+    "bella bill bishop blanca blanche bliss bob bot brook brooke bruno buck bud but can candy "
+    "carol case cash cat chance charity chase cherry chip chuck claire clara clay cliff constance "
+    "cookie cooper coral cruz crystal dad daisy dale dan dawn dean destiny dick dog dolly don dot "
+    "drew duke dusty earl eden else ernst eve faith fern fleur flora for forest franco frank "
+    "friend game gene ginger girl glen gold good grace grant guest guy harmony harper haven hazel "
+    "heath heather her here him his holly home honey hope hunter iris ivory ivy jack jade jasmine "
+    "jay jean jewel joy june just justice kai ken king kit lance liberty life like lily linda "
+    "love luna luz major mama man mar mare marina marine mark marshall martin mason max may mayo "
+    "me melody mercedes mercy merry mike miles miller misty mom moon more mum never nick night no "
+    "nobody none norm not nothing now ok okay olive one only opal other page pansy papa parker "
+    "pat patience paz pearl peg penny people pepper pierce pierre pilar piper pizza poppy prince "
+    "princess rain random ray real red reed rich river rob robin rocky rod rosa rose rosemary "
+    "ruby rusty sage sally salvador sandy serena she shell sierra sky sol some someone star "
+    "stella sterling stone storm sue summer sun sunny tanner taylor team that the them there they "
+    "this today trinity tucker user van vera victoire victor viola violet wade ward was we what "
+    "who why will willow wolf woman woody world yes you"
+)
+# What stands before a name, or for one.
+_TITLES = (
+    "the some any not one my our your his her just only real little big old young new mr mrs ms "
+    "miss dr prof sir lady lord uncle aunt auntie grandma grandpa mom mum dad mama papa mother "
+    "father brother sister team group family user admin bot deleted unknown daily herr frau dein "
+    "mein das der die tante onkel oma opa monsieur madame mme mlle les don san saint los las"
+)
+_WORD_SET = frozenset(_WORDS.split())
+_TITLE_SET = frozenset(_TITLES.split())
+_WORD = re.compile(r"\w+")
 
 
-@dataclass
 class Names:
     """Other names for people, the same ones throughout an import."""
 
-    _names: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._given: dict[str, list[str]] = {}
+        self._taken: set[str] = set()
 
-    def of(self, person: str) -> str:
-        """Somebody's other name."""
-        choice = _PSEUDONYMS.split()
-        number = len(self._names)
-        again = f" {number // len(choice) + 1}" if number >= len(choice) else ""
-        return self._names.setdefault(person, choice[number % len(choice)] + again)
+    def of(self, person: str, real: Set[str] = frozenset()) -> str:
+        """Somebody's other name, which is none of some real ones, case folded.
 
-    def replace(self, text: str, people: list[str]) -> str:
-        """text with the other names of people, wherever it has their whole or their first names."""
-        others = {}
-        for person in people:
-            others[person] = self.of(person)
-            first = person.split()[0] if person.split() else ""
-            if len(first) > 2 and first[0].isupper():
-                others.setdefault(first, others[person])
-        words = sorted(filter(None, others), key=len, reverse=True)
-        if not words:
-            return text
-        pattern = rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)"
-        return re.sub(pattern, lambda found: others[found[0]], text)
+        It is another than before only where somebody really has that one.
+        """
+        given = self._given.setdefault(person, [])
+        name = next(name for name in chain(given, self._free()) if name.casefold() not in real)
+        if name not in given:
+            given.append(name)
+            self._taken.add(name)
+        return name
+
+    def _free(self) -> Iterator[str]:
+        for number in count(1):
+            for name in _PSEUDONYMS.split():
+                numbered = name if number == 1 else f"{name} {number}"
+                if numbered not in self._taken:
+                    yield numbered
+
+
+class _People:
+    """Who takes part in a conversation, and how they are spoken of."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._real: set[str] = set()
+        self._forms: dict[str, list[tuple[str, str]]] = {}  # by their first words
+
+    def add(self, sender: str, *, mine: bool) -> None:
+        """The real name of the owner stays, and is given to nobody else."""
+        if sender in self._known:
+            return
+        self._known.add(sender)
+        name = re.sub(r"^\W+|\W+$", "", sender)
+        self._real |= {name.casefold(), *_WORD.findall(name.casefold())}
+        if mine or not any(c.isalpha() for c in name):
+            return
+        first = re.sub(r"\W+$", "", name.split()[0])
+        is_name = len(first) > 2 and first[0].isupper() and first.casefold() not in _TITLE_SET
+        for form in chain(_forms(name), _forms(first) if is_name else ()):
+            forms = self._forms.setdefault(_first_word(form), [])
+            if all(form != known for known, _ in forms):
+                forms.append((form, sender))
+                forms.sort(key=lambda pair: -len(pair[0]))
+
+    def renamed(self, text: str, names: Names) -> str:
+        """text with other names for whole and for first names; never inside words."""
+        pieces: list[str] = []
+        done = 0
+        for word in _WORD.finditer(text):
+            start = word.start()
+            for form, person in self._forms.get(word[0], ()) if start >= done else ():
+                end = start + len(form)
+                if text.startswith(form, start) and not _WORD.match(text, end):
+                    pieces += text[done:start], names.of(person, self._real)
+                    done = end
+                    break
+        return "".join((*pieces, text[done:]))
+
+
+def _forms(name: str) -> Iterator[str]:
+    """A name as people write it in chats, large or small; but "will" is hardly Will."""
+    is_word = all(word in _WORD_SET for word in name.casefold().split())
+    if len(name) > 1 and not (is_word and name.islower()):
+        yield name
+    if len(name) > 2 and not is_word:
+        yield from (name.lower(), name.upper())
+        if name.islower():
+            yield name.capitalize()
+
+
+def _first_word(form: str) -> str:
+    found = _WORD.match(form)
+    return found[0] if found else ""
 
 
 @dataclass
@@ -56,9 +143,10 @@ class _Conversation:
     name: str
     waiting: list[tuple[float, int, Message]] = field(default_factory=list)  # a heap, by time
     scene: list[Message] = field(default_factory=list)
-    people: dict[str, None] = field(default_factory=dict)
-    time: float = 0.0
+    people: _People = field(default_factory=_People)
     read: int = 0
+    time_read: float = 0.0
+    time_passed_on: float = 0.0
 
 
 class Scenes:
@@ -79,10 +167,10 @@ class Scenes:
             yield from self.finish()
             self._conversation = _Conversation(message.conversation)
         now = self._conversation
-        if not message.mine:
-            now.people.setdefault(message.sender)
-        time = _seconds(message.date) if message.date else now.time
-        now.time, now.read = time, now.read + 1
+        now.people.add(message.sender, mine=bool(message.mine))
+        # Without a date it stays behind the one before.
+        time = _seconds(message.date) if message.date else now.time_read
+        now.time_read, now.read = time, now.read + 1
         heapq.heappush(now.waiting, (time, now.read, message))
         if len(now.waiting) > _WINDOW:
             yield from self._pass_on()
@@ -95,11 +183,11 @@ class Scenes:
 
     def _pass_on(self) -> Iterator[Text | Dropped]:
         now = self._conversation
-        _, _, message = heapq.heappop(now.waiting)
-        last = now.scene[-1].date if now.scene else None
-        if last and message.date and _seconds(message.date) - _seconds(last) > _GAP:
+        time, _, message = heapq.heappop(now.waiting)
+        if abs(time - now.time_passed_on) > _GAP or len(now.scene) == _LONGEST:
             yield from self._end_scene()
         now.scene.append(message)
+        now.time_passed_on = time
 
     def _end_scene(self) -> Iterator[Text | Dropped]:
         now = self._conversation
@@ -111,10 +199,10 @@ class Scenes:
         if not self._others:
             for message in scene:
                 if not message.mine:
-                    yield Dropped("somebody else's")
+                    yield Dropped("somebody else's (--others)")
         lines = self._lines([m for m in scene if m.mine or self._others])
         if lines:
-            first = scene[0].date
+            first = next((message.date for message in scene if message.date), None)
             start = f"{first:%Y%m%d-%H%M%S}" if first else None
             yield Text(
                 text="\n\n".join(lines),
@@ -129,7 +217,7 @@ class Scenes:
         for message in messages:
             text = " ".join(message.text.split())
             if self._names:
-                text = self._names.replace(text, list(self._conversation.people))
+                text = self._conversation.people.renamed(text, self._names)
             own = bool(message.mine)
             if speaker == (own, "" if own else message.sender):
                 lines[-1] += f" {text}"
