@@ -129,7 +129,7 @@ def _moment(entry: dict[str, Any]) -> object:
         for one in (entry, *nested)
         for key in ("timestamp", "creation_timestamp")
     )
-    return next(filter(None, moments), None)
+    return next((moment for moment in moments if moment is not None), None)
 
 
 def _hash(body: str) -> str:

@@ -38,13 +38,13 @@ def values(file: File, *prefixes: str) -> Iterator[Value | Broken]:
                 if builder is None:
                     if not is_wanted or event in ("map_key", "end_map", "end_array"):
                         continue
-                    number += 1
                     builder, place = ObjectBuilder(), prefix
                 builder.event(event, value)
                 is_open = event in ("start_map", "start_array", "map_key")
                 if is_wanted and prefix == place and not is_open:
                     yield Value(place, builder.value)
                     builder = None
+                    number += 1
     except _ERRORS as error:
         what = " ".join(str(error).split())[:200]
         yield Broken(f"{file.path}, after item {number}", what or type(error).__name__)

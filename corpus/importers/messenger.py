@@ -5,6 +5,7 @@ download of end-to-end encrypted chats (``NAME.json``), and the web pages of bef
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
@@ -136,7 +137,6 @@ def _read_html(file: File) -> Iterator[Item]:
 def _html_messages(file: File) -> Iterator[Item]:
     """A message is a ``div.message`` with who and when, and the ``p`` after it; the owner's name is
     the page's heading."""
-    parser = etree.HTMLPullParser(("start", "end"), tag=("h1", "div", "span", "p"), huge_tree=True)
     owner = sender = people = ""
     date: datetime | None = None
     body: list[str] | None = None
@@ -155,33 +155,42 @@ def _html_messages(file: File) -> Iterator[Item]:
         )
 
     try:
-        with file.open() as stream:
-            for block in iter(lambda: stream.read(_READ_BYTES), b""):
-                parser.feed(block)
-                for event, element in parser.read_events():
-                    kind = element.get("class")
-                    if event == "start":
-                        if kind in ("thread", "message") and body is not None:
-                            yield message()
-                            body = None
-                        threads += kind == "thread"
-                    elif element.tag == "h1":
-                        owner = _words(element)
-                    elif kind == "user":
-                        sender = _words(element)
-                    elif kind == "meta":
-                        date = from_english(_words(element))
-                    elif kind == "message":
-                        body = []
-                        people = " ".join((element.getparent().text or "").split())
-                        _forget(element)
-                    elif element.tag == "p" and body is not None:
-                        body.append(_words(element))
-                        _forget(element)
+        for event, element in _html_events(file):
+            kind = element.get("class")
+            if event == "start":
+                if kind in ("thread", "message") and body is not None:
+                    yield message()
+                    body = None
+                threads += kind == "thread"
+            elif element.tag == "h1":
+                owner = _words(element)
+            elif kind == "user":
+                sender = _words(element)
+            elif kind == "meta":
+                date = from_english(_words(element))
+            elif kind == "message":
+                body = []
+                people = " ".join((element.getparent().text or "").split())
+                _forget(element)
+            elif element.tag == "p" and body is not None:
+                body.append(_words(element))
+                _forget(element)
     except READ_ERRORS as error:
         yield Broken(str(file.path), str(error) or type(error).__name__)
     if body is not None:
         yield message()
+
+
+def _html_events(file: File) -> Iterator[tuple[str, "etree._Element"]]:
+    tags = ("h1", "div", "span", "p")
+    parser = etree.HTMLPullParser(("start", "end"), tag=tags, encoding="utf-8", huge_tree=True)
+    with file.open() as stream:
+        for block in iter(lambda: stream.read(_READ_BYTES), b""):
+            parser.feed(block)
+            yield from parser.read_events()
+    with suppress(etree.LxmlError):  # of a page without any element
+        parser.close()
+    yield from parser.read_events()
 
 
 def _forget(element: "etree._Element") -> None:

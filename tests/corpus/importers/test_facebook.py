@@ -1,0 +1,179 @@
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpus.importers.source import Broken, Dropped, Item, Text
+
+FoundIn = Callable[[dict[str, bytes]], list[Item]]
+
+POSTS = "your_facebook_activity/posts/your_posts__check_ins__photos_and_videos_1.json"
+
+
+def mojibake(value: Any) -> Any:
+    """As Meta writes it: each byte of UTF-8 a character."""
+    if isinstance(value, str):
+        return value.encode().decode("latin-1")
+    if isinstance(value, list):
+        return [mojibake(one) for one in value]
+    if isinstance(value, dict):
+        return {key: mojibake(one) for key, one in value.items()}
+    return value
+
+
+def exported(value: Any) -> bytes:
+    return json.dumps(mojibake(value)).encode()
+
+
+@pytest.mark.parametrize("name", [POSTS, "posts/your_posts_1.json", "x/profile_posts_2.json"])
+def test_posts_come_back_repaired_with_their_dates(found_in: FoundIn, name: str) -> None:
+    posts = [
+        {
+            "timestamp": 1500000000,
+            "data": [{"update_timestamp": 1500000009}, {"post": "Grüße 👋"}],
+            "title": "Ada updated her status.",
+        },
+        {"timestamp": 1500000001, "data": [{"update_timestamp": 1}], "title": "Ada shared a link."},
+        {"timestamp": 1500000002, "title": "Ada was at Home.", "attachments": []},
+    ]
+    first, *rest = found_in({name: exported(posts)})
+    assert isinstance(first, Text)
+    assert (first.text, first.title, first.mine) == ("Grüße 👋", None, True)
+    assert first.date == datetime(2017, 7, 14, 2, 40, tzinfo=UTC)
+    assert first.id is not None
+    assert first.id.startswith("1500000000-")
+    assert rest == [Dropped("without text")] * 2
+
+
+def test_what_was_no_mojibake_stays_as_it_is(found_in: FoundIn) -> None:
+    texts = ["caf\xe9", "日本", "\xc3", "plain"]
+    content = json.dumps([{"timestamp": 1, "data": [{"post": text}]} for text in texts]).encode()
+    assert [item.text for item in found_in({POSTS: content}) if isinstance(item, Text)] == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "root"),
+    [
+        ("comments_and_reactions/comments.json", "comments_v2"),
+        ("groups/your_comments_in_groups.json", "group_comments_v2"),
+    ],
+)
+def test_comments(found_in: FoundIn, name: str, root: str) -> None:
+    comments = {
+        root: [
+            {
+                "timestamp": 1,
+                "data": [{"comment": {"timestamp": 1, "comment": "schön", "group": "Ärzte"}}],
+                "title": "Ada commented on Bob's post.",
+            },
+            {"timestamp": 2, "data": [{"comment": {"comment": "", "author": "Ada"}}]},
+        ]
+    }
+    text, dropped = found_in({name: exported(comments)})
+    assert isinstance(text, Text)
+    assert (text.text, text.community) == ("schön", "Ärzte")
+    assert dropped == Dropped("without text")
+
+
+def test_instagrams_captions_threads_and_comments(found_in: FoundIn) -> None:
+    top = "your_instagram_activity/"
+    media = {"uri": "a.jpg", "creation_timestamp": 10, "title": "one 🐈"}
+    several = {"media": [{**media, "title": ""}] * 2, "title": "two", "creation_timestamp": 20}
+    comment = {
+        "Kommentar": {"value": "three"},
+        "Besitzer": {"value": "bob"},
+        "Zeit": {"timestamp": 30},
+    }
+    found = found_in(
+        {
+            top + "media/posts_1.json": exported([{"media": [media]}, several]),
+            top + "media/reels.json": exported({"ig_reels_media": [{"media": [media]}]}),
+            top + "media/stories.json": exported({"ig_stories": [{**media, "title": "four"}]}),
+            top + "media/archived_posts.json": exported(
+                {"ig_archived_post_media": [{"media": [{**media, "title": "kept"}]}]}
+            ),
+            top + "threads/threads_and_replies.json": exported(
+                {"text_post_app_text_posts": [{"media": [{**media, "title": "five"}]}]}
+            ),
+            top + "comments/post_comments_1.json": exported([{"string_map_data": comment}]),
+            top + "comments/reels_comments.json": exported(
+                {
+                    "comments_reels_comments": [
+                        {"string_map_data": {"Media Owner": {"value": "bob"}}}
+                    ]
+                }
+            ),
+        }
+    )
+    texts = {item.text: item for item in found if isinstance(item, Text)}
+    assert set(texts) == {"one 🐈", "two", "three", "four", "five", "kept"}
+    assert [item for item in found if isinstance(item, Dropped)] == [Dropped("without text")]
+    assert [text.text for text in texts.values() if not text.public] == ["kept"]
+    assert {text.date.timestamp() for text in texts.values() if text.date} == {10, 20, 30}
+
+
+def test_newer_pieces_with_labels(found_in: FoundIn) -> None:
+    labels = [
+        {"label": "Audience", "value": "Friends"},
+        {"ent_field_name": "Text", "label": "Texto", "value": "olá"},
+        {"label": "URL", "value": "https://example.org", "href": "https://example.org"},
+    ]
+    content = exported([{"timestamp": 5, "media": [], "label_values": labels, "fbid": "123"}])
+    (text,) = found_in({"posts/your_posts_2.json": content})
+    assert isinstance(text, Text)
+    assert (text.text, text.id) == ("olá", "123")
+
+
+def test_other_files_of_the_download_are_not_read(found_in: FoundIn) -> None:
+    likes = {"likes_media_likes": [{"title": "bob", "string_list_data": [{"value": "a"}]}]}
+    files = {
+        "likes/liked_posts.json": exported(likes),
+        "posts/your_uncategorized_photos.json": exported({"other_photos_v2": []}),
+        "posts_1.json": b'[{"body": "of some other program"}]',
+        "comments.json": b'{"comments": []}',
+        "posts/your_posts_1.json": b"[]",
+        "posts/your_posts_1.html": exported([{"timestamp": 1}]),
+    }
+    assert found_in(files) == []
+
+
+def test_entries_of_the_wrong_kind_are_told_and_the_rest_is_read(found_in: FoundIn) -> None:
+    entries = [
+        {"timestamp": 1, "data": [{"post": "one"}]},
+        None,
+        7,
+        {"timestamp": None, "data": {"post": 3}},
+        {"timestamp": 10**40, "data": [{"post": "two"}, "x", {"post": None}]},
+    ]
+    found = found_in({POSTS: exported(entries)})
+    kinds = [type(item) for item in found]
+    assert kinds == [Text, Broken, Broken, Dropped, Text]
+    assert isinstance(found[-1], Text)
+    assert found[-1].date is None
+
+
+def test_a_download_cut_short_gives_what_there_is(found_in: FoundIn) -> None:
+    whole = exported([{"timestamp": n, "data": [{"post": f"post {n}"}]} for n in range(9)])
+    *texts, broken = found_in({POSTS: whole[:-30]})
+    assert [text.text for text in texts if isinstance(text, Text)] == [
+        f"post {n}" for n in range(8)
+    ]
+    assert isinstance(broken, Broken)
+    assert "after item 8" in broken.place
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2**33), st.text(st.characters(codec="utf-8")).filter(lambda t: t.strip())
+        )
+    )
+)
+def test_made_posts_come_back(found_in: FoundIn, posts: list[tuple[int, str]]) -> None:
+    entries = [{"timestamp": time, "data": [{"post": text}]} for time, text in posts]
+    found = [item for item in found_in({POSTS: exported(entries)}) if isinstance(item, Text)]
+    assert [(text.date and text.date.timestamp(), text.text) for text in found] == posts
