@@ -2,13 +2,12 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # "Friday, October 4, 2013 at 10:05pm PDT", "Friday, 4 October 2013 at 22:05:00 UTC+01".
 _ENGLISH = re.compile(
-    r"(?:[A-Z][a-z]+, )?(?:([A-Z][a-z]+) (\d{1,2}),|(\d{1,2}) ([A-Z][a-z]+)) (\d{4}) at "
+    r"(?:[A-Z][a-z]+,? )?(?:([A-Z][a-z]+) (\d{1,2}),|(\d{1,2}) ([A-Z][a-z]+)) (\d{4}) at "
     r"(\d{1,2}):(\d{2})(?::(\d{2}))?\s?([AaPp][Mm])?(?: ([A-Z]+)(?:([+-]\d{2}):?(\d{2})?)?)?"
 )
 
@@ -18,7 +17,7 @@ def from_epoch(value: object, *, per_second: int = 1) -> datetime | None:
 
     per_second: how many make up a second.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         return _EPOCH + timedelta(microseconds=float(value) * (1_000_000 / per_second))

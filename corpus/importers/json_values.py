@@ -1,6 +1,6 @@
 """JSON files of any size, value by value, and what may be expected of a value."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple
 
 import ijson
@@ -11,8 +11,8 @@ from corpus.documents import CorpusError
 from corpus.importers.source import Broken
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# What ijson raises, and what numbers too long for Python do.
-_ERRORS = (*READ_ERRORS, CorpusError, ijson.JSONError, ValueError, ArithmeticError)
+_DEEPEST = 200  # arrays and objects in each other
+_ERRORS = (*READ_ERRORS, CorpusError, ijson.JSONError, ValueError)
 
 
 class Value(NamedTuple):
@@ -33,21 +33,36 @@ def values(file: File, *prefixes: str) -> Iterator[Value | Broken]:
             if stream.read(len(_BYTE_ORDER_MARK)) != _BYTE_ORDER_MARK:
                 stream.seek(0)
             builder: ObjectBuilder | None = None
-            for prefix, event, value in ijson.parse(stream):
-                is_wanted = prefix in prefixes
+            path: list[str] = []
+            # Without use_float, yajl crashes at whole numbers of thousands of digits.
+            for event, value in ijson.basic_parse(stream, use_float=True):
                 if builder is None:
-                    if not is_wanted or event in ("map_key", "end_map", "end_array"):
+                    if event == "map_key":
+                        path[-1] = value
                         continue
-                    builder, place = ObjectBuilder(), prefix
+                    if event in ("end_map", "end_array"):
+                        path.pop()
+                        continue
+                    prefix = ".".join(path)
+                    if prefix not in prefixes:
+                        path += {"start_map": [""], "start_array": ["item"]}.get(event, [])
+                        _check_depth(path)
+                        continue
+                    builder = ObjectBuilder()
                 builder.event(event, value)
-                is_open = event in ("start_map", "start_array", "map_key")
-                if is_wanted and prefix == place and not is_open:
-                    yield Value(place, builder.value)
-                    builder = None
+                _check_depth(builder.containers)
+                if not builder.containers:
                     number += 1
+                    yield Value(prefix, builder.value)
+                    builder = None
     except _ERRORS as error:
         what = " ".join(str(error).split())[:200]
         yield Broken(f"{file.path}, after item {number}", what or type(error).__name__)
+
+
+def _check_depth(containers: Sized) -> None:
+    if len(containers) > _DEEPEST:
+        raise ValueError("is nested too deep")
 
 
 def text(value: object) -> str:

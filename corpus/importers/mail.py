@@ -43,9 +43,9 @@ _BULK = ("bulk", "junk", "list")
 
 # Where somebody else's words begin and go on to the end.
 _FORWARDED = re.compile(
-    r"^[ \t]*(?:-{5,}[ \t]*\S[^\n]{2,60}\S[ \t]*-{5,}|Begin forwarded message:"
+    r"^[ \t]{0,9}(?:-{5,30}[ \t]{0,9}\S[^\n]{2,60}\S[ \t]{0,9}-{5,30}|Begin forwarded message:"
     r"|Anfang der weitergeleiteten (?:Nachricht|E-Mail):"
-    r"|Début du message (?:réexpédié|transféré) :)[ \t]*$",
+    r"|Début du message (?:réexpédié|transféré) :)[ \t]{0,9}$",
     re.MULTILINE,
 )
 _OUTLOOK = re.compile(
@@ -56,7 +56,7 @@ _OUTLOOK = re.compile(
 )
 _SIGNATURE = re.compile(r"^--[ \t]?$", re.MULTILINE)
 _DEVICE = re.compile(
-    r"\n*^(?:Sent from (?:my |Mail |Outlook|Yahoo)[^\n]{0,60}|Get Outlook for [^\n]{0,60}"
+    r"^(?:Sent from (?:my |Mail |Outlook|Yahoo)[^\n]{0,60}|Get Outlook for [^\n]{0,60}"
     r"|Von meinem [^\n]{0,40} gesendet|(?:Envoyé de mon|Enviado desde mi) [^\n]{0,40})\s*\Z",
     re.MULTILINE,
 )
@@ -64,9 +64,9 @@ _DEVICE = re.compile(
 _ATTRIBUTION = re.compile(
     r"(?:On|Am|Le|El|Il|Op|Em|Den|Dnia|W dniu|\d{1,4}[./-]\d{1,2}[./-]\d{1,4})\b.*\d.*:"
 )
-_LONGEST_ATTRIBUTION = 4  # lines
+_LONGEST_ATTRIBUTION = 4, 400  # lines and characters
 _QUOTES_IN_HTML = "blockquote, .gmail_quote, .gmail_signature, .gmail_attr, .moz-cite-prefix"
-_REPLY = re.compile(r"(?:\s*(?:Re|Aw|Sv|Antw|Fwd?|Wg|Tr|Rv|I)(?:\[\d+\])?\s*:)+\s*", re.IGNORECASE)
+_REPLY = re.compile(r"\A(?:\s*(?:Re|Aw|Sv|Antw|Fwd?|Wg|Tr|Rv)(?:\[\d+\])?\s*:)+\s*", re.IGNORECASE)
 
 
 def recognises(file: File) -> bool:
@@ -142,7 +142,7 @@ def _item(mail: "Mail[str, str]", account: str | None) -> Item:
     return Text(
         text=own,
         id=_header(mail, "message-id").strip("<> \t") or None,
-        title=_REPLY.sub("", _header(mail, "subject"), count=1).strip() or None,
+        title=_REPLY.sub("", _header(mail, "subject")).strip() or None,
         date=from_rfc2822(_header(mail, "date")),
         author=name or address or None,
         mine="sent" in kinds or address.casefold() == account or not has_travelled,
@@ -206,7 +206,8 @@ def _unflowed(written: str) -> str:
     lines: list[str] = []
     for line in written.split("\n"):
         before = lines[-1] if lines else ""
-        if before.endswith(" ") and before != "-- " and ">" not in (before[0], line[:1]):
+        goes_on = before.endswith(" ") and "-- " not in (before, line)
+        if goes_on and ">" not in (before[0], line[:1]):
             lines[-1] += line.removeprefix(" ")
         else:
             lines.append(line)
@@ -240,13 +241,15 @@ def _own_words(body: str) -> str:
 
 def _drop_attribution(lines: list[str]) -> None:
     """Takes off who wrote what is quoted next, and when."""
+    most_lines, most_characters = _LONGEST_ATTRIBUTION
     end = len(lines)
     while end and not lines[end - 1]:
         end -= 1
-    for start in range(end - 1, max(-1, end - 1 - _LONGEST_ATTRIBUTION), -1):
+    for start in range(end - 1, max(-1, end - 1 - most_lines), -1):
         if not lines[start]:
             return
-        if _ATTRIBUTION.fullmatch(" ".join(lines[start:end])):
+        written = " ".join(lines[start:end])
+        if len(written) <= most_characters and _ATTRIBUTION.fullmatch(written):
             del lines[start:]
             return
 

@@ -147,7 +147,7 @@ def test_entries_of_the_wrong_kind_are_told_and_the_rest_is_read(found_in: Found
         None,
         7,
         {"timestamp": None, "data": {"post": 3}},
-        {"timestamp": 10**40, "data": [{"post": "two"}, "x", {"post": None}]},
+        {"timestamp": 2**62, "data": [{"post": "two"}, "x", {"post": None}]},
     ]
     found = found_in({POSTS: exported(entries)})
     kinds = [type(item) for item in found]
