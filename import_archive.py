@@ -75,8 +75,12 @@ def policy(arguments: argparse.Namespace) -> Policy:
         keep_names=arguments.keep_names,
         include_private=arguments.include_private,
         keep_personal_data=arguments.keep_personal_data,
-        communities=frozenset(name.casefold().removeprefix("r/") for name in arguments.subreddit),
-        authors=frozenset(name.casefold().removeprefix("u/") for name in arguments.author),
+        communities=frozenset(
+            name.casefold().lstrip("/").removeprefix("r/") for name in arguments.subreddit
+        ),
+        authors=frozenset(
+            name.casefold().lstrip("/").removeprefix("u/") for name in arguments.author
+        ),
         min_score=arguments.min_score,
         pattern=arguments.match,
     )

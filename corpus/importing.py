@@ -96,7 +96,7 @@ class Report:
         """Counts what could not be read."""
         self.broken_count += 1
         if len(self.broken) < _SHOWN:
-            self.broken.append(broken)
+            self.broken.append(Broken(_encodable(broken.place), _encodable(broken.message)))
 
 
 def import_archive(
@@ -119,7 +119,7 @@ def import_archive(
     for file in archive:
         found = source or recognise(file)
         if found is None:
-            report.unknown[file.suffix] += 1
+            report.unknown[_encodable(file.suffix)] += 1
             progress(file.size)
             continue
         tally = report.sources.setdefault(found.label, Tally())
@@ -180,7 +180,7 @@ def _texts(
             case Broken():
                 report.add_broken(item)
             case Message(mine=None, sender=sender) if not policy.me:
-                report.senders[sender] += 1
+                report.senders[_encodable(sender)] += 1
                 tally.dropped["whose it is nobody said (--me)"] += 1
             case Message(mine=None, sender=sender):
                 mine = sender.casefold() in policy.me
