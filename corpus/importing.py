@@ -50,7 +50,7 @@ class Policy:
     def reason_against(self, text: Text, mine: bool | None) -> str | None:
         """Why a text stays out; None if it does not."""
         least = -math.inf if self.min_score is None else self.min_score
-        matches = not self.pattern or self.pattern.search(f"{text.title or ''}\n{text.text}")
+        matches = not self.pattern or any(map(self.pattern.search, (text.title or "", text.text)))
         reasons = {
             "empty": not text.text.strip(),
             "not public (--include-private)": not (text.public or self.include_private),
