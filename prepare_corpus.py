@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from corpus import copies
 from corpus.documents import DELIMITER, CorpusError, RawText, read_texts, text_files
-from corpus.preparation import Report, prepare
+from corpus.language import languages
+from corpus.preparation import Report, Tally, prepare, stage_files
 
 DATA = Path("data")
 SAMPLE = DATA / "sample"
@@ -21,8 +22,19 @@ examples:
         these folders, without documents of fewer than 100 words
   python prepare_corpus.py old_train.txt --out data/eps.txt
         a file already delimited; the held-out documents go to data/eps.valid.txt
+  python prepare_corpus.py data/blog data/episodes --mix blog=3 episodes=0.5 --language en
+        each post stands there three times, and half of the episodes; English only
+  python prepare_corpus.py data/poe data/lovecraft data/blog --stages poe+lovecraft,blog
+        data/train.1.txt has the authors, data/train.2.txt the blog, to be learned after:
+            python train_gpt2.py --run me --corpus data/train.1.txt --steps 1000
+            python train_gpt2.py --run me --corpus data/train.2.txt --steps 1400
+
+Of documents that are nearly the same the longest stays; lines that a source repeats in a fifth of
+its documents, and in more than five, are removed. The weights of --mix do not touch what is held
+out, which no training file has, of whatever stage.
 
 Beside OUT lies its copy index, OUT.copies: which words of a story are copied from which document.
+A stage's index knows the documents of the stages before it, too.
 
 A source is a folder with one .txt file a document, or a .txt file whose documents are separated
 by {DELIMITER}. Case, digits, punctuation and accents are kept. The same sources give the same
@@ -58,6 +70,37 @@ def parse_arguments() -> argparse.Namespace:
         metavar="N",
         help="drop documents with fewer words (default: %(default)s)",
     )
+    parser.add_argument("--max-words", type=int, metavar="N", help="drop documents with more words")
+    parser.add_argument(
+        "--language", metavar="CODE", help="drop documents in another language than this, as in en"
+    )
+    parser.add_argument(
+        "--quality",
+        action="store_true",
+        help="drop documents that do not read like prose: lists, tables, what repeats itself",
+    )
+    parser.add_argument(
+        "--keep-near-duplicates", action="store_true", help="drop equal documents alone"
+    )
+    parser.add_argument(
+        "--keep-repeated-lines", action="store_true", help="leave a source's boilerplate in"
+    )
+    parser.add_argument(
+        "--mix",
+        nargs="+",
+        type=weight,
+        default=[],
+        metavar="NAME=WEIGHT",
+        help="how often the documents of a source are learned, by its folder's or file's name; "
+        "the others' once",
+    )
+    parser.add_argument(
+        "--stages",
+        type=lambda text: [stage.split("+") for stage in text.split(",")],
+        default=[],
+        metavar="NAME+NAME,NAME",
+        help="sources to learn in this order, each stage from its own file: OUT's name with .1, .2",
+    )
     arguments = parser.parse_args()
     out: Path = arguments.out
     if arguments.valid is None:
@@ -70,14 +113,39 @@ def parse_arguments() -> argparse.Namespace:
     arguments.sources = arguments.sources or default_sources()
     if not arguments.sources:
         parser.error(f"no SOURCE_DIR given, and no folder with documents in {DATA}/")
-    results = [arguments.out.resolve(), arguments.valid.resolve()]
-    if results[0] == results[1]:
+    if arguments.max_words is not None and arguments.max_words < arguments.min_words:
+        parser.error("--max-words: must not be less than --min-words")
+    if arguments.language and arguments.language not in languages():
+        parser.error(f"--language: none of {' '.join(sorted(languages()))}")
+    names = [name_of(source) for source in arguments.sources]
+    for name, _ in arguments.mix:
+        if name not in names:
+            parser.error(f"--mix: {name} is none of the sources {', '.join(names)}")
+    staged = [name for stage in arguments.stages for name in stage]
+    if staged and sorted(staged) != sorted(set(names)):
+        parser.error(f"--stages: must name each source once: {', '.join(names)}")
+    arguments.files = stage_files(out, arguments.stages)
+    results = [path.resolve() for path in (*arguments.files, arguments.valid)]
+    if results[-1] in results[:-1]:
         parser.error("--out and --valid: must differ")
     for source in arguments.sources:
         # The next run would take them for documents.
         if any(source.resolve() in (result, result.parent) for result in results):
             parser.error(f"--out, --valid: must not lie in the source {source}")
     return arguments
+
+
+def weight(text: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
+    if not equals or not 0 < float(number) <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=WEIGHT, of a weight from 0 to 100")
+    return name, float(number)
+
+
+def name_of(source: Path) -> str:
+    """What --mix and --stages call it."""
+    path = source.resolve()
+    return path.stem if path.is_file() else path.name
 
 
 def default_sources() -> list[Path]:
@@ -89,18 +157,20 @@ def progress(sources: list[Path]) -> "tqdm[RawText]":
     """The sources' texts, behind a progress bar."""
     # A delimited file's number of documents shows only as it is read.
     total = sum(len(text_files(s)) for s in sources) if all(s.is_dir() for s in sources) else None
-    texts = (text for source in sources for text in read_texts(source))
+    texts = (
+        text._replace(source=name_of(source)) for source in sources for text in read_texts(source)
+    )
     return tqdm(texts, total=total, unit="document")
 
 
 def table(report: Report, arguments: argparse.Namespace) -> str:
-    rows = [
+    files = arguments.files
+    rows: list[tuple[str, Tally]] = [
         ("read", report.read),
-        (f"dropped: fewer than {arguments.min_words} words", report.stubs),
-        ("dropped: duplicate", report.duplicates),
-        (f"training: {arguments.out}", report.train),
+        *((f"dropped: {reason}", dropped) for reason, dropped in report.dropped.items()),
+        (f"training: {', '.join(map(str, files))}", report.train),
         (f"held out: {arguments.valid}", report.valid),
-        (f"copy index: {copies.index_of(arguments.out)}", report.train),
+        (f"copy index: {', '.join(str(copies.index_of(file)) for file in files)}", report.train),
     ]
     width = max(len(label) for label, _ in rows)
     lines = [f"{'':{width}}  {'documents':>10} {'characters':>14} {'words':>12}"]
@@ -110,13 +180,27 @@ def table(report: Report, arguments: argparse.Namespace) -> str:
         )
         if tally is report.read:
             lines.append(f"{'cleaned away':{width}}  {'':>10} {report.cleaned_away:>14,}")
+    if report.removed_lines:
+        line, count = report.removed_lines.most_common(1)[0]
+        lines.append(
+            f"Of {len(report.removed_lines):,} lines that repeat {report.removed_lines.total():,} "
+            f'were removed, {count:,} times "{line[:60]}" (--keep-repeated-lines keeps them).'
+        )
     return "\n".join(lines)
 
 
-def index(train: Path, report: Report) -> None:
-    """Build the index of the copies, behind a progress bar."""
-    with tqdm(desc="Indexing", total=report.train.documents, unit="document") as bar:
-        copies.build(train, copies.index_of(train), titles=report.titles, progress=bar.update)
+def index(files: list[Path], report: Report) -> None:
+    """Build the indexes of the copies, behind a progress bar; each with the files before it, which
+    the same model has learned by then."""
+    with tqdm(desc="Indexing", unit="document") as bar:
+        for n, file in enumerate(files):
+            copies.build(
+                file,
+                copies.index_of(file),
+                titles=report.titles,
+                after=files[:n],
+                progress=bar.update,
+            )
 
 
 def main() -> int:
@@ -129,6 +213,13 @@ def main() -> int:
                 arguments.valid,
                 holdout=arguments.holdout,
                 min_words=arguments.min_words,
+                max_words=arguments.max_words,
+                language=arguments.language,
+                quality=arguments.quality,
+                near_duplicates=not arguments.keep_near_duplicates,
+                repeated_lines=not arguments.keep_repeated_lines,
+                weights=dict(arguments.mix),
+                stages=arguments.stages,
             )
     except KeyboardInterrupt:
         print("\nInterrupted. No file was changed.", file=sys.stderr)
@@ -137,7 +228,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     try:
-        index(arguments.out, report)
+        index(arguments.files, report)
     except KeyboardInterrupt:
         print("\nInterrupted. All is written but the copy index.", file=sys.stderr)
         return 130

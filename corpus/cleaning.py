@@ -90,6 +90,26 @@ _REFERENCE_MARK = re.compile(
     re.IGNORECASE,
 )
 
+# Marks of what `clean` repairs.
+_DAMAGE = {
+    "wrong encoding": (
+        "\u00c3",
+        "\u00e2\u20ac",
+        "\x85",
+        "\x91",
+        "\x92",
+        "\x93",
+        "\x94",
+        "\x96",
+        "\x97",
+    ),
+    "invisible characters": ("\x00", "\u00ad", "\u200b", "\u2060", "\ufeff", "\ufffd"),
+    "HTML": ("</", "<br", "<p>", "<!--", "&amp;", "&quot;", "&lt;", "&nbsp;", "&#"),
+    "wiki markup": ("[[", "{{", "[edit", "=="),
+    "scripts": ("document.write", "function ", "adsbygoogle"),
+    "curly quotes and long dashes": ("\u2019", "\u201c", "\u2014", "\u2013", "\u2026"),
+}
+
 
 def clean(text: str) -> str:
     """Clean one document; paragraphs stay apart by one blank line, lines within them stay lines.
@@ -102,6 +122,23 @@ def clean(text: str) -> str:
     while (cleaned := _clean_once(text)) != text:
         text = cleaned
     return text
+
+
+def count_words(cleaned: str) -> int:
+    """The number of words of a cleaned text: faster than split(), as its blanks are single."""
+    breaks = cleaned.count("\n") - cleaned.count("\n\n")
+    return cleaned.count(" ") + breaks + 1 if cleaned else 0
+
+
+def repairs(raw: str, cleaned: str) -> list[str]:
+    """What `clean` has found in a text, in a few words each, as far as that is cheap to tell."""
+    if raw == cleaned:
+        return []
+    return [
+        damage
+        for damage, marks in _DAMAGE.items()
+        if any(mark in raw and mark not in cleaned for mark in marks)
+    ]
 
 
 def _clean_once(text: str) -> str:

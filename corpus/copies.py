@@ -32,7 +32,7 @@ import unicodedata
 from array import array
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, repeat
 from pathlib import Path
@@ -231,6 +231,7 @@ def build(
     index: Path,
     *,
     titles: Iterable[str | None] = (),
+    after: Sequence[Path] = (),
     progress: Callable[[], object] = lambda: None,
 ) -> None:
     """Write the index of a delimited file, whole or not at all; memory hardly grows with it.
@@ -238,7 +239,8 @@ def build(
     A document's name is its title, and where there is none its first words. The same documents
     and titles give the same bytes.
 
-    titles: of the documents, in their order. progress: is called after each document.
+    titles: of the documents, in their order. after: the files that were learned before this one,
+    in order, whose documents and titles come first. progress: is called after each document.
 
     Raises OSError.
     """
@@ -246,9 +248,10 @@ def build(
     names: list[bytes] = []
 
     def runs() -> Iterator[tuple[int, int]]:
-        documents = zip(read_documents(train), chain(titles, repeat(None)), strict=False)
+        texts = chain.from_iterable(map(read_documents, (*after, train)))
+        documents = zip(texts, chain(titles, repeat(None)), strict=False)
         for number, (text, title) in enumerate(documents):
-            names.append(_name(title, text).encode("utf-8", "replace"))
+            names.append(name_of(title, text).encode("utf-8", "replace"))
             window = _Window()
             for word in _WORD.finditer(text):
                 if (run := window.push(word[0])) is not None:
@@ -270,6 +273,15 @@ def build(
         out.writelines(names)
         out.seek(0)
         out.write(_HEADER.pack(_MAGIC, _VERSION, bits, directory[-1], len(names), *corpus))
+
+
+def name_of(title: str | None, text: str) -> str:
+    """What a document is called: its title, or else its first words; at most 80 characters."""
+    beginning = text[: 2 * _LONGEST_NAME].partition("\n")[0]
+    line = " ".join((title or "").split()) or " ".join(beginning.split())
+    if len(line) <= _LONGEST_NAME:
+        return line
+    return line[: _LONGEST_NAME - 3].rsplit(" ", 1)[0] + "..."
 
 
 class _Window:
@@ -296,15 +308,6 @@ def _value(word: str) -> int:
         word = unicodedata.normalize("NFD", word)
     folded = unicodedata.normalize("NFD", word.casefold().replace("\u2019", "'"))
     return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest())
-
-
-def _name(title: str | None, text: str) -> str:
-    """One line of at most _LONGEST_NAME characters."""
-    beginning = text[: 2 * _LONGEST_NAME].partition("\n")[0]
-    line = " ".join((title or "").split()) or " ".join(beginning.split())
-    if len(line) <= _LONGEST_NAME:
-        return line
-    return line[: _LONGEST_NAME - 3].rsplit(" ", 1)[0] + "..."
 
 
 def _identity(train: Path) -> tuple[int, bytes]:

@@ -51,10 +51,11 @@ class Document:
 
 
 class RawText(NamedTuple):
-    """A document's text as it was found, and its title where one is known."""
+    """A document's text as it was found, its title where one is known, and its source's name."""
 
     text: str
     title: str | None = None
+    source: str = ""
 
 
 class CorpusFolder:

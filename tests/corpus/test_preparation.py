@@ -42,8 +42,11 @@ def test_stubs_and_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
     report = prepare(raw(texts), tmp_path / "a.txt", tmp_path / "b.txt", min_words=10)
     assert list(read_documents(tmp_path / "a.txt")) == [story(1), story(3, words=10), story(4)]
     assert report.read.documents == 6
-    assert (report.stubs.documents, report.stubs.words) == (2, 9)
-    assert (report.duplicates.documents, report.duplicates.words) == (1, 80)
+    assert (
+        report.dropped["fewer than 10 words"].documents,
+        report.dropped["fewer than 10 words"].words,
+    ) == (2, 9)
+    assert (report.dropped["duplicate"].documents, report.dropped["duplicate"].words) == (1, 80)
     assert (report.train.documents, report.train.words) == (3, 170)
     assert report.train.characters == len(story(1) + story(3, words=10) + story(4))
     assert report.cleaned_away == 2
