@@ -2,13 +2,16 @@
 """Write a model in the formats of other programs: GGUF for llama.cpp, a folder for transformers."""
 
 import argparse
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from engine import CheckpointError, open_source, write_gguf, write_huggingface
+from corpus import attribution
+from corpus.documents import CorpusError
+from engine import CheckpointError, GgufModel, Source, open_source, write_gguf, write_huggingface
 
 EXAMPLES = """\
 examples:
@@ -21,6 +24,9 @@ examples:
       the folder checkpoint/run1-hf, for transformers' from_pretrained()
   python export_model.py someones-gpt2.gguf --to hf
       a GGUF file is read as a checkpoint is
+
+A GGUF file says under general.license and general.description whose texts the model was trained
+on, and the folder holds the model card, where the checkpoint knows it.
 
 A file takes its name only when it is complete; one that was there is replaced.
 """
@@ -48,6 +54,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return args
 
 
+def _about(source: Source, checkpoint: Path) -> dict[str, str]:
+    """What is known of the texts that the model was trained on, as GGUF's metadata."""
+    if isinstance(source, GgufModel):
+        return source.about
+    terms = attribution.of_checkpoint(checkpoint)
+    about = {"general.description": terms} if terms else {}
+    if ids := attribution.license_ids(terms):
+        about["general.license"] = " AND ".join(ids)
+    return about
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = _parse(arguments)
@@ -55,10 +72,19 @@ def main(arguments: list[str] | None = None) -> int:
         source = open_source(args.checkpoint)
         progress = partial(tqdm, total=4 + 12 * source.hparams.n_layer, unit="tensor")
         if args.to == "gguf":
-            write_gguf(source, args.out, args.type, progress=progress)
+            write_gguf(
+                source,
+                args.out,
+                args.type,
+                about=_about(source, args.checkpoint),
+                progress=progress,
+            )
         else:
             write_huggingface(source, args.out, progress=progress)
-    except CheckpointError as error:
+            for name in ("README.md", attribution.IN_CHECKPOINT):
+                if (args.checkpoint / name).is_file():
+                    shutil.copyfile(args.checkpoint / name, args.out / name)
+    except (CheckpointError, CorpusError) as error:
         print(f"export_model.py: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from corpus import copies
+from corpus import attribution, copies
 from corpus.documents import DELIMITER, CorpusError, RawText, read_texts, text_files
 from corpus.language import languages
 from corpus.preparation import Report, Tally, prepare, stage_files
@@ -33,8 +33,8 @@ Of documents that are nearly the same the longest stays; lines that a source rep
 its documents, and in more than five, are removed. The weights of --mix do not touch what is held
 out, which no training file has, of whatever stage.
 
-Beside OUT lies its copy index, OUT.copies: which words of a story are copied from which document.
-A stage's index knows the documents of the stages before it, too.
+Beside OUT lies its copy index, OUT.copies: which words of a story are copied from which document (a
+stage's index knows those of the stages before it, too); and OUT.attribution, where the sources name licences: whose texts they are, and on which terms.
 
 A source is a folder with one .txt file a document, or a .txt file whose documents are separated
 by {DELIMITER}. Case, digits, punctuation and accents are kept. The same sources give the same
@@ -221,6 +221,7 @@ def main() -> int:
                 weights=dict(arguments.mix),
                 stages=arguments.stages,
             )
+        terms = attribution.carry(arguments.sources, arguments.out)
     except KeyboardInterrupt:
         print("\nInterrupted. No file was changed.", file=sys.stderr)
         return 130
@@ -236,6 +237,8 @@ def main() -> int:
         print(f"error: the copy index: {error}", file=sys.stderr)
         return 1
     print(table(report, arguments))
+    if attribution.is_non_commercial(terms):
+        print(attribution.NON_COMMERCIAL)
     return 0
 
 

@@ -26,7 +26,8 @@ Ctrl-C saves and stops; the same command goes on from there. --steps counts the 
 from its beginning, so a run that was interrupted ends where it would have ended.
 
 checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg), and
-the index of the corpus by which the service knows copied words (corpus.copies).
+the index of the corpus by which the service knows copied words (corpus.copies), whose texts they
+were (corpus.attribution) and a model card that says so (README.md).
 """
 
 Number = TypeVar("Number", int, float)

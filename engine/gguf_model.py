@@ -8,7 +8,7 @@ import ctypes
 import glob
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BufferedReader
@@ -37,6 +37,7 @@ _HPARAMS = {
     "n_head": "gpt2.attention.head_count",
     "n_layer": "gpt2.block_count",
 }
+_ABOUT = ("general.author", "general.description", "general.license", "general.license.link")
 _PRE = "tokenizer.ggml.pre"
 _MODEL = "tokenizer.ggml.model"
 _TOKENS = "tokenizer.ggml.tokens"
@@ -93,6 +94,12 @@ class GgufModel:
             file.seek(0)
             self.identity = hashlib.file_digest(file, "sha256").hexdigest()[:16]
             """16 hex digits, of the content."""
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Whose work it is and on which terms, as `write_gguf` takes it."""
+        known = {key: self._metadata.get(key) for key in _ABOUT}
+        return {key: value for key, value in known.items() if isinstance(value, str)}
 
     def read_vocabulary(self) -> Vocabulary:
         """Without tokens that only pad it."""
@@ -249,14 +256,16 @@ def write_gguf(
     path: Path,
     kind: GgufType,
     *,
+    about: Mapping[str, str] | None = None,
     progress: Callable[[Iterable[bytearray]], Iterable[bytearray]] = iter,
 ) -> None:
     """Writes a model for llama.cpp; `path` appears when it is complete.
 
     kind: how matrices are stored. With "q8_0" they hold the very numbers that the engine computes
     with by default; those whose rows are not whole blocks of 32, the position embedding and all
-    vectors stay float32. progress: wraps the iteration over the tensors. Holds about one tensor in
-    memory. Raises CheckpointError for a broken source, and OSError.
+    vectors stay float32. about: further metadata, such as "general.license". progress: wraps the
+    iteration over the tensors. Holds about one tensor in memory. Raises CheckpointError for a
+    broken source, and OSError.
     """
     hp = source.hparams
     vocabulary = source.read_vocabulary()
@@ -266,6 +275,7 @@ def write_gguf(
         _ARCHITECTURE: "gpt2",
         "general.type": "model",
         "general.name": path.stem,
+        **(about or {}),
         "general.file_type": _FILE_TYPES[kind],
         "general.quantization_version": 2,
         **{key: vars(hp)[name] for name, key in _HPARAMS.items()},

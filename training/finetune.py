@@ -11,7 +11,7 @@ from tqdm import tqdm
 from corpus import copies, read_documents
 from corpus.documents import replacing
 from engine import CheckpointError, Model, Sampling, Tokenizer
-from training import base, dataset, loop, run
+from training import base, dataset, loop, model_card, run
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
@@ -59,6 +59,9 @@ def finetune(
         )
         return None
     _put_copy_index(paths.corpus, paths.run)
+    earlier = opened.weights.parent if opened.weights else paths.run
+    model_card.carry(paths.corpus, earlier, paths.run)
+    model_card.write(paths.run, model, paths.corpus)
     bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
     data = Dataset.encode(bar, Tokenizer.load(paths.run))
     say(f"{paths.corpus}: {len(data.starts):,} documents, {len(data.tokens):,} tokens.")
@@ -84,6 +87,7 @@ def finetune(
         )
     finally:
         trainer.close()
+        model_card.write(paths.run, model, paths.corpus)
 
 
 def _open(model: str, paths: Paths, fresh: bool, say: Callable[[str], None]) -> tuple[Base, int]:

@@ -53,13 +53,30 @@ class FakeWiki:
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, str]] = {}
         self.redirects: dict[str, str] = {}
+        self.categories: dict[str, list[str]] = {}
+        self.members_per_answer = 500
+        self.site: dict[str, Any] = {
+            "general": {"sitename": "A Wiki", "base": "https://wiki.example/wiki/Main_Page"},
+            "rightsinfo": {
+                "url": "https://creativecommons.org/licenses/by-sa/4.0/deed.en",
+                "text": "Creative Commons Attribution-ShareAlike",
+            },
+        }
+        self.api_path = "/w/api.php"
+        self.web: dict[str, Answer] = {}
         self.robots: Answer = Answer(404)
         self.faults: list[Answer | None] = []
         self.texts_per_answer = 50
         self.requests: list[dict[str, str]] = []
         self.agents: list[str] = []
+        self.paths: list[str] = []
         self.before_answer: Callable[[dict[str, str]], None] = lambda request: None
-        self.url = ""
+        self.address = ""
+
+    @property
+    def url(self) -> str:
+        """The address of the API."""
+        return self.address + self.api_path
 
     @property
     def fetched(self) -> list[str]:
@@ -67,22 +84,57 @@ class FakeWiki:
         return [
             title
             for request in self.requests
-            if "revisions" in request["prop"] and "rvcontinue" not in request
+            if "revisions" in request.get("prop", "") and "rvcontinue" not in request
             for title in request["titles"].split("|")
         ]
 
     def answer(self, path: str, request: dict[str, str]) -> Answer:
         if path == "/robots.txt":
             return self.robots
+        if path != self.api_path:
+            return self.web.get(
+                path, Answer(404, b"<html>Nothing here", {"Content-Type": "text/html"})
+            )
         self.requests.append(request)
         self.before_answer(request)
         if self.faults and (fault := self.faults.pop(0)):
             return fault
-        titles = request["titles"].split("|")
-        if len(titles) > 50:
-            return api_error("toomanyvalues")
-        body = json.dumps(self._query(titles, request)).encode()
+        if request.get("meta") == "siteinfo":
+            answer = {"batchcomplete": True, "query": self.site}
+        elif request.get("generator") == "categorymembers":
+            answer = self._members(request)
+        else:
+            titles = request["titles"].split("|")
+            if len(titles) > 50:
+                return api_error("toomanyvalues")
+            answer = self._query(titles, request)
+        body = json.dumps(answer).encode()
         return Answer(200, body, {"Content-Type": "application/json; charset=utf-8"})
+
+    def _members(self, request: dict[str, str]) -> dict[str, Any]:
+        """As generator=categorymembers with prop=info does, an empty category without "query"."""
+        types = request["gcmtype"].split("|")
+        titles = [
+            title
+            for title in self.categories.get(request["gcmtitle"].partition(":")[2], [])
+            if ("subcat" if title.startswith("Category:") else "page") in types
+        ]
+        start = int(request.get("gcmcontinue", "page|0").partition("|")[2])
+        end = start + self.members_per_answer
+        entries: list[dict[str, Any]] = []
+        for title in titles[start:end]:
+            namespace = {"Category": 14, "Talk": 1, "File": 6}.get(title.partition(":")[0], 0)
+            entry: dict[str, Any] = {"ns": namespace, "title": title}
+            if title in self.redirects:
+                entry["redirect"] = True
+            if title in self.pages:
+                url = f"https://wiki.example/wiki/{title}"
+                entry |= {"lastrevid": self.pages[title][0], "canonicalurl": url}
+            entries.append(entry)
+        body: dict[str, Any] = {"query": {"pages": entries}} if entries else {"batchcomplete": True}
+        if end < len(titles):
+            body["continue"] = {"gcmcontinue": f"page|{end}", "continue": "gcmcontinue||"}
+        return body
 
     def _query(self, titles: list[str], request: dict[str, str]) -> dict[str, Any]:
         query: dict[str, Any] = {"normalized": [], "redirects": [], "pages": []}
@@ -132,6 +184,7 @@ def fake_wiki() -> Iterator[FakeWiki]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
+            wiki.paths.append(self.path)
             wiki.agents.append(self.headers["User-Agent"])
             request = {key: values[0] for key, values in parse_qs(parts.query).items()}
             answer = wiki.answer(parts.path, request)
@@ -147,7 +200,7 @@ def fake_wiki() -> Iterator[FakeWiki]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    wiki.url = f"http://127.0.0.1:{server.server_port}/w/api.php"
+    wiki.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield wiki

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from corpus.bulbapedia import Episode, Outcome, collect, crawl, saved_files
+from corpus.bulbapedia import SERIES, collect, crawl, saved_files
+from corpus.crawling import Episode, Outcome
 from corpus.documents import CorpusFolder
 from corpus.mediawiki import MediaWiki, WikiError, WikiRefusedError
 
@@ -55,6 +56,58 @@ def test_a_series_is_walked_to_its_end(fake_wiki: FakeWiki, crawl_into: Crawl) -
     assert sorted(crawl_into(["EP"])) == codes
     # 150 numbers asked for, of which the last ten do not exist.
     assert len(fake_wiki.requests) == 3
+
+
+def test_all_series_take_fewer_than_forty_requests(fake_wiki: FakeWiki, crawl_into: Crawl) -> None:
+    """As large as the series were in 2025, with the running numbers that redirect."""
+    sizes = SERIES | {"HZ": 130, "SS": 33}
+    digits = {"M": 2, "PK": 2, "PO": 2}
+    codes = [f"{s}{n:0{digits.get(s, 3)}}" for s, size in sizes.items() for n in range(1, size + 1)]
+    assert len(codes) > 1300
+    fake_wiki.pages = dict.fromkeys(codes, (1, episode("A plot.")))
+    fake_wiki.redirects = {f"EP{n + 274}": f"AG{n:03}" for n in range(1, 193)}
+    fake_wiki.redirects |= {f"EP{n + 466}": f"DP{n:03}" for n in range(1, 192)}
+    outcomes = crawl_into(list(SERIES))
+    assert sorted(outcomes) == sorted(codes)
+    assert set(outcomes.values()) == {Outcome.NEW}
+    assert len(fake_wiki.requests) + 1 < 40  # one for robots.txt
+    outcomes = crawl_into(list(SERIES))
+    assert sorted(outcomes) == sorted(codes)
+    assert set(outcomes.values()) == {Outcome.UNCHANGED}
+    assert len(fake_wiki.requests) + 1 < 40
+    assert fake_wiki.fetched == []
+    fake_wiki.pages["SS021"] = (2, episode("A better plot."))
+    outcomes = crawl_into(list(SERIES))
+    assert [c for c, o in outcomes.items() if o is not Outcome.UNCHANGED] == ["SS021"]
+    assert fake_wiki.fetched == ["SS021"]
+
+
+def test_films_have_codes_of_their_own(
+    fake_wiki: FakeWiki, crawl_into: Crawl, tmp_path: Path
+) -> None:
+    film = (
+        "{{MovieInfobox}}\n'''Pokémon: The {{p|Mew|First}} Movie''' is a film.\n==Plot==\nA plot."
+    )
+    fake_wiki.pages = {f"M{n:02}": (1, film) for n in range(1, 4)}
+    fake_wiki.pages |= {"MS001": (1, film), "M001": (1, film)}
+    fake_wiki.redirects = {"M04": "Fourth film"}
+    fake_wiki.pages["Fourth film"] = (1, film)
+    assert sorted(crawl_into(["M", "PK"])) == ["M01", "M02", "M03", "M04"]
+    assert index(tmp_path)["M01"]["title"] == "Pokémon: The First Movie"
+    assert index(tmp_path)["M04"]["title"] == "Fourth film"
+
+
+def test_a_second_crawl_looks_at_what_only_an_infobox_had_named(
+    fake_wiki: FakeWiki, crawl_into: Crawl
+) -> None:
+    fake_wiki.pages = {
+        "EP001": (1, episode("One.", next_code="EP150")),
+        "EP150": (1, episode("Two.")),
+    }
+    crawl_into(["EP"])
+    fake_wiki.pages["EP150"] = (2, episode("A better one."))
+    assert crawl_into(["EP"]) == {"EP001": Outcome.UNCHANGED, "EP150": Outcome.CHANGED}
+    assert len(fake_wiki.requests) == 2
 
 
 def test_what_infoboxes_name_next_is_found_beyond_a_gap(
@@ -162,6 +215,28 @@ def test_a_saved_page_tells_title_url_revision_and_date(tmp_path: Path) -> None:
         "revision": 2735701,
         "date": "2018-01-05",
         "license": "CC BY-NC-SA 2.5",
+    }
+
+
+def test_a_saved_page_of_another_wiki_is_not_bulbapedias(tmp_path: Path) -> None:
+    link = '<link rel="license" href="https://creativecommons.org/licenses/by-sa/4.0/deed.en"/>'
+    page = HTML.replace("bulbapedia.bulbagarden.net", "x.example")
+    (tmp_path / "a.html").write_text(
+        page.replace("<script>", f"{link}<script>").replace("Plot", "Handlung"), encoding="utf-8"
+    )
+    (tmp_path / "b.html").write_text(page.replace("EP001", "EP002"), encoding="utf-8")
+    base = "<siteinfo><base>https://x.example/wiki/Main</base></siteinfo>"
+    (tmp_path / "c.xml").write_text(
+        f"<mediawiki>{base}<page><title>C</title><revision><id>1</id><text>==Handlung==\nC.</text>"
+        "</revision></page></mediawiki>"
+    )
+    folder = CorpusFolder(tmp_path / "out")
+    list(collect(saved_files([tmp_path]), folder, sections=("Handlung", "Plot")))
+    origins = {i: (e["source"], e.get("license")) for i, e in index(tmp_path / "out").items()}
+    assert origins == {
+        "EP001 é": ("x.example", "CC BY-SA 4.0"),
+        "EP002 é": ("x.example", None),
+        "C": ("x.example", None),
     }
 
 

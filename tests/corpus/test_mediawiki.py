@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus.mediawiki import MediaWiki, Page, WikiError, WikiRefusedError, read_export
+from corpus.mediawiki import MediaWiki, Page, Site, WikiError, WikiRefusedError, read_export
 
 from .conftest import Answer, Clock, FakeWiki, api_error
 
@@ -183,6 +183,102 @@ def test_what_robots_txt_disallows_is_not_asked_for(fake_wiki: FakeWiki, connect
     with pytest.raises(WikiRefusedError, match=r"robots\.txt"):
         connect().fetch(["EP001"])
     assert fake_wiki.requests == []
+
+
+# --- finding the API, and what the wiki says of itself ------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("api", "page"),
+    [
+        ("/w/api.php", ""),
+        ("/w/api.php", "/wiki/Main_Page"),
+        ("/api.php", "/wiki/Episode:_1?action=edit"),
+        ("/wiki/api.php", "/"),
+        ("/de/api.php", "/de/wiki/Seite"),
+        ("/farm/one/w/api.php", "/farm/one/index.php/Page"),
+        ("/api.php", "/Page"),
+        ("/odd/place/api.php", "/odd/place/api.php"),
+    ],
+)
+def test_the_api_is_found_from_any_page(
+    fake_wiki: FakeWiki, clock: Clock, api: str, page: str
+) -> None:
+    fake_wiki.api_path = api
+    fake_wiki.pages = {"EP001": (1, "text")}
+    address = fake_wiki.address + page
+    wiki = MediaWiki(address, "me@example.org", sleep=clock.sleep, clock=clock)
+    assert wiki.fetch(["EP001"])["EP001"].wikitext == "text"
+    assert fake_wiki.paths.count("/robots.txt") == 1
+    # Nothing in robots.txt: the default delay after each answer but that of robots.txt itself.
+    assert clock.slept == [5.0] * (len(fake_wiki.paths) - 2)
+
+
+def test_the_api_is_found_by_the_link_in_a_page(fake_wiki: FakeWiki, clock: Clock) -> None:
+    fake_wiki.api_path = "/odd/api.php"
+    host = fake_wiki.address.partition(":")[2]
+    page = f'<head><link rel="EditURI" type="x" href="{host}/odd/api.php?action=rsd"/></head>'
+    fake_wiki.web["/Page"] = Answer(200, page.encode(), {"Content-Type": "text/html"})
+    wiki = MediaWiki(f"{fake_wiki.address}/Page", "me", sleep=clock.sleep, clock=clock)
+    assert wiki.site().name == "A Wiki"
+
+
+def test_where_there_is_no_wiki_it_is_told(fake_wiki: FakeWiki, clock: Clock) -> None:
+    fake_wiki.api_path = "/odd/api.php"
+    html = {"Content-Type": "text/html"}
+    # Some sites answer whatever one asks for, and some with JSON.
+    for path, body in [("/w/api.php", b"<html>Hello"), ("/api.php", b"[]"), ("/", b"")]:
+        fake_wiki.web[path] = Answer(200, body, html)
+    wiki = MediaWiki(f"{fake_wiki.address}/", "me", sleep=clock.sleep, clock=clock)
+    with pytest.raises(WikiError, match="no MediaWiki site"):
+        wiki.site()
+
+
+@pytest.mark.parametrize("address", ["", "/wiki/Main_Page", "/w/api.php"])
+def test_robots_txt_counts_wherever_the_api_is(
+    fake_wiki: FakeWiki, clock: Clock, address: str
+) -> None:
+    fake_wiki.robots = Answer(200, b"User-agent: *\nDisallow: /w/\n")
+    page = b'<link rel="EditURI" href="/w/api.php?action=rsd"/>'
+    for path in ("/", "/wiki/Main_Page"):
+        fake_wiki.web[path] = Answer(200, page, {"Content-Type": "text/html"})
+    wiki = MediaWiki(fake_wiki.address + address, "me", sleep=clock.sleep, clock=clock)
+    with pytest.raises(WikiRefusedError, match=r"robots\.txt"):
+        wiki.site()
+    assert not [path for path in fake_wiki.paths if path.startswith("/w/")]
+
+
+def test_a_challenge_while_the_api_is_looked_for_is_final(
+    fake_wiki: FakeWiki, clock: Clock
+) -> None:
+    fake_wiki.faults = [Answer(403)]
+    wiki = MediaWiki(fake_wiki.address, "me", sleep=clock.sleep, clock=clock)
+    with pytest.raises(WikiRefusedError):
+        wiki.site()
+    assert len(fake_wiki.paths) == 2
+
+
+def test_a_wiki_may_say_little_of_itself(fake_wiki: FakeWiki, connect: Connect) -> None:
+    assert connect().site() == Site(
+        "A Wiki",
+        "Creative Commons Attribution-ShareAlike",
+        "https://creativecommons.org/licenses/by-sa/4.0/deed.en",
+    )
+    fake_wiki.site = {"general": {}, "rightsinfo": {"url": "", "text": ""}}
+    site = connect().site()
+    assert site.name.startswith("127.0.0.1")
+    assert (site.license, site.license_url) == (None, None)
+
+
+def test_a_category_is_listed_to_its_end(fake_wiki: FakeWiki, connect: Connect) -> None:
+    titles = [f"E{n}" for n in range(25)]
+    fake_wiki.pages = {title: (n, "text") for n, title in enumerate(titles, start=1)}
+    fake_wiki.categories = {"All episodes": titles}
+    fake_wiki.members_per_answer = 10
+    pages = list(connect().members("category:All_episodes"))
+    assert [(p.title, p.revision) for p in pages] == [(t, n + 1) for n, t in enumerate(titles)]
+    assert [p.wikitext for p in pages] == [None] * 25
+    assert len(fake_wiki.requests) == 3
 
 
 # --- Special:Export -----------------------------------------------------------------------
