@@ -69,6 +69,22 @@ def test_from_gguf_to_gguf_and_back(folder: Path) -> None:
     assert Model.load(new, weights="f32").logits([1, 2, 3]) != exact
 
 
+def test_the_terms_of_the_texts_go_along(folder: Path) -> None:
+    terms = "Bulbapedia, CC BY-NC-SA 2.5\n3 texts.\n\nA Wiki, CC BY 4.0\n1 text.\n"
+    (folder / "checkpoint/run1/corpus.attribution").write_text(terms)
+    (folder / "checkpoint/run1/README.md").write_text("The card.\n")
+    assert run(folder, "checkpoint/run1", "--to", "hf", "--out", "hf").returncode == 0
+    assert (folder / "hf/corpus.attribution").read_text() == terms
+    assert (folder / "hf/README.md").read_text() == "The card.\n"
+    assert run(folder, "checkpoint/run1", "--to", "gguf", "--out", "a.gguf").returncode == 0
+    assert run(folder, "a.gguf", "--to", "gguf", "--type", "f16", "--out", "b.gguf").returncode == 0
+    for name in ("a.gguf", "b.gguf"):
+        assert GgufModel(folder / name).about == {
+            "general.description": terms,
+            "general.license": "CC-BY-NC-SA-2.5 AND CC-BY-4.0",
+        }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

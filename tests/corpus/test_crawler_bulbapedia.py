@@ -19,9 +19,9 @@ def start(fake_wiki: FakeWiki, tmp_path: Path) -> Callable[..., subprocess.Popen
     fake_wiki.robots = Answer(200, b"User-agent: *\nCrawl-delay: 0\n")
     fake_wiki.pages = {f"EP{n:03}": (n, episode(f"Plot {n}.")) for n in range(1, 121)}
 
-    def run(*arguments: str) -> subprocess.Popen[str]:
+    def run(*arguments: str, out: str | None = "eps") -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--out", "eps", *arguments],
+            [sys.executable, str(SCRIPT), *(["--out", out] if out else []), *arguments],
             cwd=tmp_path,
             text=True,
             stdout=subprocess.PIPE,
@@ -128,6 +128,78 @@ def test_wrong_use_is_told(
     start: Callable[..., subprocess.Popen[str]], arguments: list[str], message: str
 ) -> None:
     code, _, err = finish(start(*arguments))
+    assert code == 2
+    assert message in err.splitlines()[-1]
+
+
+def test_another_wiki_goes_into_a_folder_of_its_name(
+    start: Callable[..., subprocess.Popen[str]], fake_wiki: FakeWiki, tmp_path: Path
+) -> None:
+    fake_wiki.site["general"]["sitename"] = "Le Wiki: été/hiver"
+    fake_wiki.pages = {f"Page {n}": (n, f"==Story==\nText {n}.") for n in range(1, 4)}
+    fake_wiki.pages["Stub"] = (9, "Nothing.")
+    fake_wiki.categories = {
+        "One": ["Page 1", "Stub", "Category:Two"],
+        "Two": ["Page 2"],
+        "Three": ["Page 3"],
+    }
+    options = ["--contact", "me@example.org", "--wiki", f"{fake_wiki.address}/wiki/Main_Page"]
+    options += [
+        "--category",
+        "One",
+        "--category",
+        "Three",
+        "--section",
+        "Plot",
+        "--section",
+        "story",
+    ]
+    code, out, err = finish(start(*options, "--subcategories", out=None))
+    assert code == 0, err
+    folder = tmp_path / "data" / "Le_Wiki_été_hiver"
+    assert f"{folder.relative_to(tmp_path)}: 3 new, 1 without a plot" in out
+    assert "Stub: no plot" in err
+    assert "CC BY-SA 4.0" in out
+    assert "non-commercial" not in out
+    attribution = (folder / "ATTRIBUTION.txt").read_text(encoding="utf-8")
+    assert attribution.startswith(
+        "Le Wiki: été/hiver (https://wiki.example), CC BY-SA 4.0\n3 texts "
+    )
+    code, out, _ = finish(start(*options, out=None))
+    assert code == 0
+    assert "2 unchanged, 1 without a plot" in out
+
+
+def test_the_attribution_is_written_even_if_the_crawl_fails(
+    start: Callable[..., subprocess.Popen[str]], fake_wiki: FakeWiki, tmp_path: Path
+) -> None:
+    fake_wiki.faults = [None, Answer(403)]
+    code, _, _ = finish(start(*network(fake_wiki)))
+    assert code == 1
+    text = (tmp_path / "eps/ATTRIBUTION.txt").read_text(encoding="utf-8")
+    assert "50 texts" in text
+    assert "non-commercial" in text
+    finish(start(*network(fake_wiki)))
+    text = (tmp_path / "eps/ATTRIBUTION.txt").read_text(encoding="utf-8")
+    assert "120 texts" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--wiki", "x.example"], "--wiki"),
+        (["--wiki", "x.example", "--category", "A", "--api", "y"], "--api"),
+        (["--category", "A", "--series", "EP"], "--series"),
+        (["--subcategories"], "--subcategories"),
+        (["--section", "Plot"], "--section"),
+        (["--from", "x", "--category", "A"], "--category"),
+        (["--from", "x", "--wiki", "A"], "--wiki"),
+    ],
+)
+def test_wrong_use_of_other_wikis_is_told(
+    start: Callable[..., subprocess.Popen[str]], arguments: list[str], message: str
+) -> None:
+    code, _, err = finish(start("--contact", "me", *arguments))
     assert code == 2
     assert message in err.splitlines()[-1]
 

@@ -12,6 +12,7 @@ from corpus.plot import (
     plot_from_wikitext,
     template_argument,
     title_from_html,
+    title_from_wikitext,
 )
 
 PLOT = """\
@@ -248,7 +249,61 @@ def test_no_markup_is_too_broken(text: str) -> None:
     html_plot("<h2>Plot</h2>" + text)
 
 
+_MARKUP = ["{{", "}}", "[[", "]]", "|", "=", "==", "\n", "<ref>", "</ref>", "<ref/>", "{|", "|}"]
+_MARKUP += ["|-", "Plot", "File:", "efn", "lang", "convert", "blockquote", "nihongo", "#if:", "1"]
+_MARKUP += ["'''", "*", ":", ";", "<!--", "-->", "<nowiki>", "<br>", "&nbsp;", "&#0;", "{{{", "}}}"]
+_MARKUP += [
+    "[http://x",
+    "]",
+    "<div style=",
+    "</div>",
+    "<table>",
+    "{{!}}",
+    "a b",
+    "é",
+    "\0",
+    "\ud800",
+]
+
+
+@given(st.lists(st.sampled_from(_MARKUP) | st.text(max_size=3), max_size=40).map("".join))
+def test_no_wikitext_is_too_broken(text: str) -> None:
+    for page in (text, f"==Plot==\n{text}", f"==Plot==\n{text}\n==Cast==\n{text}"):
+        plot_from_wikitext(page)
+        plot_from_wikitext(page, ("Cast", "a b"))
+        title_from_wikitext(page)
+        template_argument(page, "efn", "1")
+
+
+@pytest.mark.parametrize("opening", ["{{", "[[", "<div>", "{{{", "'''", "{|\n|", "* ", "<ref>"])
+def test_no_nesting_is_too_deep(opening: str) -> None:
+    plot_from_wikitext("==Plot==\nA. " + opening * 2000)
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        ("x{{efn|A note.}}{{Efn|1=a=b}}{{sfn|Smith|2001|p=3}}{{r|a}}{{Cite_web|url=u|t}} y", "x y"),
+        ("x{{citation needed|date=May 2020}}{{Verification needed|u}}{{who|date=May}} y", "x y"),
+        ("x{{#tag:ref|A note.}}{{DISPLAYTITLE:X}}{{Infobox film|A}}{{Quote box|A}} y", "x y"),
+        ("{{lang|fr|mot}}, {{lang-fr|mot}}, {{transl|ja|kotoba}}", "mot, mot, kotoba"),
+        ("{{nihongo|Light|光|hikari}}, {{abbr|TV|television}}, {{ill|Ada|de}}", "Light, TV, Ada"),
+        ("1912{{ndash}}14{{spaced ndash}}yes{{Mdash}}no", "1912\N{EN DASH}14 \N{EN DASH} yes—no"),
+        ("{{convert|5|km|mi|abbr=on}} and {{cvt|3|ft}}", "5 km and 3 ft"),
+        ("Ada{{'s}} [[Datei:A.png|mini|Text]][[Kategorie:B]]boat", "Ada's boat"),
+        ("He says:\n{{Blockquote|Go!|Ada}}\nThey go.", "He says:\n\nGo!\n\nThey go."),
+        ("{{Quote|Go!|Ada|The film}}\nThey go.", "They go."),
+        ("{{Quote\n|Go!\n|Ada}}\n\nThey go.", "They go."),
+        ("a {{lang|fr|2=mot}}, {{color|red|2=go=}}", "a mot, go="),
+    ],
+)
+def test_templates_of_wikipedia_and_fandom(wikitext: str, text: str) -> None:
+    assert plot_from_wikitext(f"==Plot==\n{wikitext}") == text
+
+
 def test_titles() -> None:
+    assert title_from_wikitext(WIKITEXT) == "A Day Out!"
+    assert title_from_wikitext("None.\n==Plot==\n'''Not here'''") is None
     assert title_from_html(BeautifulSoup(HTML_2018, "lxml")) == "A Day Out!"
     assert title_from_html(BeautifulSoup(HTML_2020, "lxml")) == "A Day Out!"
     assert title_from_html(BeautifulSoup("<p>none</p>", "lxml")) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from corpus.copies import CopyIndex, index_of, up_to_date
-from corpus.documents import CorpusFolder, Document, read_documents
+from corpus.documents import CorpusFolder, Document, read_documents, text_files
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("train.txt", "train.txt.copies", "valid.txt")
@@ -130,7 +130,7 @@ def test_real_pages_to_sixty_documents(shared_data: Path, tmp_path: Path) -> Non
     assert len(train) + len(valid) == 60
     assert len(valid) >= 1
     # Two dashes are all that cleaning finds to change in them.
-    plots = [p.read_text(encoding="utf-8").strip() for p in (tmp_path / "eps").glob("*.txt")]
+    plots = [p.read_text(encoding="utf-8").strip() for p in text_files(tmp_path / "eps")]
     assert sorted(train + valid) == sorted(plot.replace("\u2014", "--") for plot in plots)
 
 

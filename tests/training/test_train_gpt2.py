@@ -94,6 +94,9 @@ def test_begins_samples_ends_and_goes_on(
     assert script.metrics() == [1, 2, 3, 4, 5]
     assert (script.run1 / "loss.svg").read_text().startswith("<svg")
 
+    card = script.run1 / "README.md"
+    assert "5 steps" in card.read_text()
+
     again = script(*options, "--steps", 5)
     assert again.returncode == 0
     assert "has 5 steps already" in again.stdout
@@ -101,6 +104,7 @@ def test_begins_samples_ends_and_goes_on(
     more = script(*options, "--steps", 7)
     assert more.returncode == 0, more.stderr
     assert "after step 5" in more.stdout
+    assert "7 steps" in card.read_text()
     assert_whole(script.run1, 7)
     assert script.metrics() == [1, 2, 3, 4, 5, 6, 7]
 
