@@ -34,6 +34,15 @@ _RENDERER.add_render_rule("code_block", lambda *_: "")
 _RENDERER.add_render_rule("image", lambda _, tokens, at, *__: tokens[at].content)
 
 
+_DEEPEST = 20
+_BEGINS = (
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+)
+_ENDS = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+
 # Jekyll's names of files.
 _DATED = re.compile(r"(\d{4}-\d\d-\d\d)-(.+)")
 # What PyYAML raises for one broken thing or the other.
@@ -90,9 +99,14 @@ def _front_matter(fence: str, source: str) -> dict[str, Any] | None:
         raise _FrontMatterError(f"longer than {_LONGEST_FRONT:,} characters")
     if fence == "+++":
         return tomllib.loads(source)
-    # A few lines of aliases of aliases would fill the memory.
-    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(source)):
-        raise _FrontMatterError("YAML with aliases is not read for safety")
+    depth = 0
+    for token in yaml.scan(source):
+        # A few lines of aliases of aliases would fill the memory; deep nesting takes hours.
+        if isinstance(token, yaml.AliasToken):
+            raise _FrontMatterError("YAML with aliases is not read for safety")
+        depth += isinstance(token, _BEGINS) - isinstance(token, _ENDS)
+        if depth > _DEEPEST:
+            raise _FrontMatterError("YAML nested too deep")
     known = yaml.safe_load(source)
     return known if isinstance(known, dict) else None if known else {}
 
