@@ -15,7 +15,7 @@ from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 # Its own marks within the text: the fold, redirected links, and a button beside images.
 _MARKS = re.compile(
-    r"\[\[MORE\]\]|https?://href\.li/\?|<span\b[^>]*\balt-text-helper\b[^>]*>.*?</span>", re.DOTALL
+    r"\[\[MORE\]\]|https?://href\.li/\?|<span\b[^<>]*\balt-text-helper\b[^<>]*>[^<]*</span>"
 )
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 # What the owner wrote in a post of each type; a quote is another's words.
