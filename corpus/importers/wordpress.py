@@ -14,7 +14,7 @@ from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 _CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
-_CUT = re.compile(r"<!--(?:nextpage|more)[^>]*-->")
+_CUT = re.compile(r"<!--(?:nextpage|more)[^<>]*-->")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Captions and galleries show no text of the post; of other shortcodes the inside does.
 _SHORTCODE = re.compile(

@@ -70,6 +70,13 @@ def test_real_exports_give_what_is_counted_in_them(shared_data: Path, name: str)
         assert not re.search(r"\[/?(?:caption|gallery|embed)\b|</p>", text.text)
 
 
+@pytest.mark.parametrize(
+    "part", ["<!--more", "<!--", "[a x=", "[gallery", "[caption]", "<a", "\n "]
+)
+def test_what_never_ends_takes_no_hours(tmp_path: Path, part: str) -> None:
+    assert len(texts(tmp_path, post(part * 100_000))) == 1
+
+
 def test_what_is_known_of_a_post(tmp_path: Path) -> None:
     source = post(
         "<p>Hello.</p>",
