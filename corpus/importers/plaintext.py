@@ -22,11 +22,11 @@ _START = re.compile(r"\*\*\*\s*START OF (?:THE|THIS) PROJECT GUTENBERG|\*END\*\s
 _END = re.compile(r"\*\*\*\s*END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenb")
 _FIELD = re.compile(r"^(Title|Author):[ \t]*(.+)$", re.MULTILINE)
 
-# The C1 controls, which are Windows-1252 that somebody read as Latin-1; and printers' new pages.
+# The C1 controls, which are Windows-1252 that somebody read as Latin-1; others show nothing.
 _REPAIRS = {
     code: bytes([code]).decode("cp1252", errors="replace").replace("\ufffd", "")
     for code in range(0x80, 0xA0)
-} | {ord("\f"): ""}
+} | {0: "", ord("\f"): ""}
 
 
 def recognises(file: File) -> bool:
@@ -80,7 +80,7 @@ def _encoding(file: File) -> str:
 
 
 def _lines(text: io.TextIOWrapper, first: str) -> Iterator[str]:
-    """To the footer; a line is at most as long as a block."""
+    """To the footer; a line is at most two blocks long."""
     rest = ""
     for block in chain([first], iter(lambda: text.read(_BLOCK), "")):
         *lines, rest = (rest + block).split("\n")

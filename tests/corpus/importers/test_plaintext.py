@@ -87,6 +87,7 @@ def test_a_paragraph_a_line(tmp_path: Path) -> None:
         (b"\xef\xbb\xbfa\xff", "a\ufffd"),
         (b"a\n \n\t\n\n\nb\n", "a\n\nb"),
         (b"a\x0cb", "ab"),
+        (b"a" * 70_000 + b"\x00b", "a" * 70_000 + "b"),
     ],
 )
 def test_bytes(tmp_path: Path, content: bytes, text: str) -> None:
