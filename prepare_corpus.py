@@ -34,7 +34,8 @@ its documents, and in more than five, are removed. The weights of --mix do not t
 out, which no training file has, of whatever stage.
 
 Beside OUT lies its copy index, OUT.copies: which words of a story are copied from which document (a
-stage's index knows those of the stages before it, too); and OUT.attribution, where the sources name licences: whose texts they are, and on which terms.
+stage's index knows those of the stages before it, too); and OUT.attribution, where the sources name
+licences: whose texts they are, and on which terms.
 
 A source is a folder with one .txt file a document, or a .txt file whose documents are separated
 by {DELIMITER}. Case, digits, punctuation and accents are kept. The same sources give the same
