@@ -6,10 +6,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from corpus import attribution, copies
+from corpus import attribution, copies, doctor
 from corpus.documents import DELIMITER, CorpusError, RawText, read_texts, text_files
+from corpus.language import language as language_of
 from corpus.language import languages
 from corpus.preparation import Report, Tally, prepare, stage_files
+from engine import CheckpointError, Tokenizer
 
 DATA = Path("data")
 SAMPLE = DATA / "sample"
@@ -28,6 +30,9 @@ examples:
         data/train.1.txt has the authors, data/train.2.txt the blog, to be learned after:
             python train_gpt2.py --run me --corpus data/train.1.txt --steps 1000
             python train_gpt2.py --run me --corpus data/train.2.txt --steps 1400
+
+  python prepare_corpus.py --report
+        and a page that says what there is, what it is good for and what to do about it
 
 Of documents that are nearly the same the longest stays; lines that a source repeats in a fifth of
 its documents, and in more than five, are removed. The weights of --mix do not touch what is held
@@ -101,6 +106,19 @@ def parse_arguments() -> argparse.Namespace:
         default=[],
         metavar="NAME+NAME,NAME",
         help="sources to learn in this order, each stage from its own file: OUT's name with .1, .2",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write what there is, what was dropped and what to do about it: OUT's name with "
+        ".report.html and .report.json",
+    )
+    parser.add_argument(
+        "--vocabulary",
+        type=Path,
+        metavar="FOLDER",
+        help="count the report's tokens with the encoder.json and vocab.bpe of a checkpoint or a "
+        "model (default: an estimate for GPT-2's)",
     )
     arguments = parser.parse_args()
     out: Path = arguments.out
@@ -204,6 +222,29 @@ def index(files: list[Path], report: Report) -> None:
             )
 
 
+def examine(arguments: argparse.Namespace, report: Report) -> Path:
+    """Write the corpus doctor's report, behind a progress bar; returns the page's path."""
+    vocabulary = arguments.vocabulary
+    tokenizer = Tokenizer.load(vocabulary) if vocabulary else None
+    files = arguments.files
+    total = report.train.documents + report.valid.documents
+    with tqdm(desc="Examining", total=total, unit="document") as bar:
+        found = doctor.examine(
+            files,
+            arguments.valid,
+            count_tokens=(lambda text: len(tokenizer.encode(text))) if tokenizer else None,
+            vocabulary=f"those of {vocabulary}" if tokenizer else doctor.ESTIMATED,
+            language=language_of,
+            progress=bar.update,
+        )
+    doctor.add_preparation(found, report)
+    doctor.add_sources(found, arguments.sources)
+    doctor.conclude(found)
+    page: Path = arguments.out.with_suffix(".report.html")
+    doctor.write_report(found, page, page.with_suffix(".json"), title=str(arguments.out))
+    return page
+
+
 def main() -> int:
     arguments = parse_arguments()
     try:
@@ -238,6 +279,12 @@ def main() -> int:
         print(f"error: the copy index: {error}", file=sys.stderr)
         return 1
     print(table(report, arguments))
+    if arguments.report:
+        try:
+            print(f"report: {examine(arguments, report)}")
+        except (CheckpointError, CorpusError, OSError) as error:
+            print(f"error: the report: {error}", file=sys.stderr)
+            return 1
     if attribution.is_non_commercial(terms):
         print(attribution.NON_COMMERCIAL)
     return 0

@@ -7,7 +7,7 @@ nothing but itself.
 import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
@@ -15,7 +15,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from corpus.documents import IMPORT_NAME, read_documents, read_index, write_aside
+from corpus.preparation import Report
 from corpus.privacy import mask
+
+ESTIMATED = "GPT-2's, about"
+"""The vocabulary, where tokens are estimated."""
 
 # GPT-2's vocabulary makes about so many tokens of a byte of English.
 _TOKENS_A_BYTE = 0.25
@@ -78,7 +82,7 @@ class Examination:
     """All that the report says: the JSON twin of the page."""
 
     vocabulary: str
-    """Whose tokens are counted; "about" where they are estimated."""
+    """Whose tokens are counted."""
     train: Part = field(default_factory=Part)
     valid: Part = field(default_factory=Part)
     lengths: list[tuple[int, int]] = field(default_factory=list)
@@ -107,16 +111,16 @@ class Examination:
 
 
 def examine(
-    train: Path,
+    train: Sequence[Path],
     valid: Path,
     *,
     count_tokens: Callable[[str], int] | None = None,
-    vocabulary: str = "GPT-2's 50,257, about",
+    vocabulary: str = ESTIMATED,
     language: Callable[[str], str | None] = lambda _: None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Examination:
-    """Reads the two files; what only the preparation knows is for the caller to add, and then
-    `conclude`.
+    """Reads the training files, of all stages, and the one held out. What only the preparation and
+    the sources know is for the caller to add, and then `conclude`.
 
     count_tokens: of a text under the vocabulary; None: they are estimated. language: of a text.
     progress is told of documents. Raises OSError.
@@ -127,8 +131,8 @@ def examine(
     short = all_lines = examined = 0
     personal: Counter[str] = Counter()
     languages: Counter[str] = Counter()
-    sampled = max(1, ceil(train.stat().st_size / _MOST_EXAMINED))
-    for part, path in ((found.train, train), (found.valid, valid)):
+    sampled = max(1, ceil(sum(path.stat().st_size for path in train) / _MOST_EXAMINED))
+    for part, path in (*((found.train, path) for path in train), (found.valid, valid)):
         for text in read_documents(path):
             words = text.split()
             part.documents += 1
@@ -159,6 +163,17 @@ def examine(
     found.personal = dict(personal)
     found.languages = dict(languages.most_common())
     return found
+
+
+def add_preparation(found: Examination, report: Report) -> None:
+    """Adds what preparing dropped, removed and repaired."""
+    found.dropped = [
+        Left(reason, dropped.documents, dropped.words, dropped.examples)
+        for reason, dropped in report.dropped.items()
+    ]
+    found.clusters = report.clusters
+    found.removed_lines = report.removed_lines.most_common(_SHOWN)
+    found.repaired = dict(report.repaired.most_common())
 
 
 def add_sources(found: Examination, folders: Iterable[Path]) -> None:

@@ -31,7 +31,7 @@ def examined(train: Path, texts: list[str], held_out: list[str] | None = None) -
     valid = train.with_name("valid.txt")
     write_documents(texts, train)
     write_documents(held_out or [], valid)
-    found = examine(train, valid, count_tokens=lambda text: len(text.split()))
+    found = examine([train], valid, count_tokens=lambda text: len(text.split()))
     conclude(found)
     return found
 
@@ -60,7 +60,7 @@ def test_every_document_stands_in_the_histogram(lengths: list[int]) -> None:
 
 def test_without_a_vocabulary_tokens_are_estimated(train: Path) -> None:
     write_documents(["four words of text"], train)
-    found = examine(train, train)
+    found = examine([train], train)
     assert 4 <= found.train.tokens <= 6
     assert "about" in found.vocabulary
 
@@ -110,7 +110,7 @@ def test_personal_data_that_is_left_is_told(train: Path) -> None:
 def test_several_languages(train: Path) -> None:
     texts = [STORY, STORY, STORY, f"Der {STORY}"]
     write_documents(texts, train)
-    found = examine(train, train, language=lambda text: "de" if text.startswith("Der") else "en")
+    found = examine([train], train, language=lambda text: "de" if text.startswith("Der") else "en")
     conclude(found)
     assert found.languages == {"en": 3, "de": 1}
     assert "Several languages (en, de)" in advice(found)
