@@ -203,15 +203,14 @@ def _decoded(part: "Mail[str, str]") -> str:
 
 def _unflowed(written: str) -> str:
     """A line with a blank at its end goes on (RFC 3676), but for quotes and a signature's mark."""
-    lines: list[str] = []
+    pieces: list[str] = []
+    before = ""
     for line in written.split("\n"):
-        before = lines[-1] if lines else ""
         goes_on = before.endswith(" ") and "-- " not in (before, line)
-        if goes_on and ">" not in (before[0], line[:1]):
-            lines[-1] += line.removeprefix(" ")
-        else:
-            lines.append(line)
-    return "\n".join(lines)
+        is_quote = ">" in (before[:1], line[:1])
+        pieces.append(line.removeprefix(" ") if goes_on and not is_quote else f"\n{line}")
+        before = line
+    return "".join(pieces).removeprefix("\n")
 
 
 def _without_quotes(html: str) -> str:
@@ -229,14 +228,14 @@ def _own_words(body: str) -> str:
             body = body[: found.start()]
     lines: list[str] = []
     for line in body.split("\n"):
-        if not line.lstrip().startswith(">"):
-            lines.append(line.rstrip())
-        else:
+        is_quote = line.lstrip().startswith(">")
+        if is_quote:
             _drop_attribution(lines)
-            lines.append("")
+        kept = "" if is_quote else line.rstrip()
+        if kept or (lines and lines[-1]):
+            lines.append(kept)
     _drop_attribution(lines)
-    own = _DEVICE.sub("", "\n".join(lines).strip())
-    return re.sub(r"\n{3,}", "\n\n", own).strip()
+    return _DEVICE.sub("", "\n".join(lines).strip()).strip()
 
 
 def _drop_attribution(lines: list[str]) -> None:
