@@ -3,7 +3,6 @@
 import json
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
 
@@ -31,7 +30,7 @@ def in_time(items: Iterable[Item], *, newest_first: bool = False) -> Iterator[It
                 ).timestamp()
             places.append(spool.tell())
             times.append(time)
-            fields = asdict(item) | {"date": item.date and item.date.isoformat()}
+            fields = vars(item) | {"date": item.date and item.date.isoformat()}
             spool.write(json.dumps(fields).encode() + b"\n")
         order = range(len(places))
         for number in sorted(reversed(order) if newest_first else order, key=times.__getitem__):

@@ -165,7 +165,7 @@ def _header(mail: "Mail[str, str]", name: str) -> str:
         written = str(make_header(decode_header(raw)))
     except (LookupError, ValueError, MessageError):  # an unknown encoding, or a broken one
         written = raw
-    return " ".join(written.split())
+    return " ".join(_encodable(written).split())
 
 
 def _body(mail: "Mail[str, str]") -> str:
@@ -195,10 +195,15 @@ def _decoded(part: "Mail[str, str]") -> str:
             written = raw.decode()
         except UnicodeDecodeError:
             written = raw.decode("cp1252", "replace")
-    written = written.replace("\r\n", "\n").replace("\x00", "")
+    written = _encodable(written).replace("\r\n", "\n").replace("\x00", "")
     if part.get_param("format") == "flowed":
         return _unflowed(written)
     return written
+
+
+def _encodable(written: str) -> str:
+    """Without the lone surrogates that some encodings can hold."""
+    return written.encode(errors="replace").decode()
 
 
 def _unflowed(written: str) -> str:

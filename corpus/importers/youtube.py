@@ -57,7 +57,8 @@ def _item(row: list[str], place: str) -> Item:
         for piece in mappings(pieces)
         for segment in mappings(piece.get("takeoutSegments")) or [piece]
     ]
-    body = "".join(text(segment.get("text")) for segment in segments)
+    written = "".join(text(segment.get("text")) for segment in segments)
+    body = written.encode(errors="replace").decode()  # json lets lone surrogates pass
     if not body.strip():
         return Dropped("without text")
     return Text(

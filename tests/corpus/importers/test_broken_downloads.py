@@ -130,8 +130,10 @@ def read(make_tree: MakeTree, source: Source, name: str, content: bytes) -> None
                 list(source.read(file))
             except (*READ_ERRORS, CorpusError):
                 pass
-        list(import_archive(archive, policy, Report(), source=source))
-        list(import_archive(archive, policy, Report()))
+        for forced in (source, None):
+            for document in import_archive(archive, policy, Report(), source=forced):
+                # As it is written to a file.
+                f"{document.id} {document.title} {document.text}".encode()
 
 
 def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

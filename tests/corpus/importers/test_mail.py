@@ -190,6 +190,7 @@ def test_attachments_and_attached_mails_are_not_read(found_in: FoundIn) -> None:
         ("hex", b"zz", "zz"),
         ('"a\x00b"', "ü".encode(), "ü"),
         ("idna", "ü".encode(), "ü"),
+        ("utf-7", b"half +2D0-", "half ?"),
     ],
 )
 def test_encodings_whatever_they_say(

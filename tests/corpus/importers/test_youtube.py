@@ -86,13 +86,15 @@ def test_rows_without_text_and_broken_ones(found_in: FoundIn) -> None:
                 [],
                 ["a"],
                 row("\x00"),
+                row('{"text":"half \\ud83d"}'),
                 row('{"text":"last"}'),
             )
         }
     )
     kinds = [type(item) for item in found]
-    assert kinds == [Text, Broken, Dropped, Dropped, Dropped, Dropped, Text]
+    assert kinds == [Text, Broken, Dropped, Dropped, Dropped, Dropped, Text, Text]
     assert isinstance(found[1], Broken)
+    assert [item.text for item in found if isinstance(item, Text)] == ["fine", "half ?", "last"]
     assert found[1].place.endswith("comments.csv, line 3")
 
 
