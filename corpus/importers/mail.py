@@ -17,7 +17,7 @@ from functools import partial
 
 from selectolax.lexbor import LexborHTMLParser
 
-from corpus.archive import READ_ERRORS, File
+from corpus.archive import READ_ERRORS, ArchiveError, File
 from corpus.importers.dates import from_rfc2822
 from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
@@ -26,6 +26,8 @@ from corpus.importers.source import Broken, Dropped, Item, Source, Text
 _SEPARATOR = re.compile(rb"From \S+ .*\d\d:\d\d.*\d{4}|From (?:- ?)?\r?\n?\Z")
 _HEADER = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*){2}")
 _LONGEST_LINE = 1 << 20
+_LONGEST_SEPARATOR = 200
+_LONGEST_HEADER = 4000  # characters: Python takes quadratic time for them
 _LARGEST = 1 << 25  # bytes of a mail; what comes after that are attachments
 _SAMPLE = 1 << 26  # bytes of an mbox, to learn whose it is
 
@@ -81,56 +83,62 @@ def read(file: File) -> Iterator[Item]:
     to, or that they have not travelled."""
     account = _account(file)
     for number, raw in enumerate(_mails(file), start=1):
+        if isinstance(raw, Broken):
+            yield raw
+            continue
         try:
             yield _item(message_from_bytes(raw), account)
         except Exception as error:  # whatever the standard library's parser trips over
             yield Broken(f"{file.path}, mail {number}", f"{type(error).__name__}: {error}")
 
 
-def _mails(file: File) -> Iterator[bytes]:
+def _mails(file: File) -> Iterator[bytes | Broken]:
     """A mail of an mbox begins after a blank line with one of "From ", a word and a date."""
     is_mbox = file.suffix != ".eml"
     lines: list[bytes] = []
     size, after_blank = 0, True
-    with file.open() as stream:
-        for line in iter(partial(stream.readline, _LONGEST_LINE), b""):
-            if is_mbox and after_blank and _SEPARATOR.match(line):
-                if lines:
-                    yield b"".join(lines)
-                lines, size = [], 0
-            elif size < _LARGEST:
-                # A body's "From " was escaped.
-                lines.append(line[1:] if is_mbox and re.match(rb">+From ", line) else line)
-                size += len(line)
-            after_blank = not line.strip()
+    for line in _lines(file):
+        if isinstance(line, Broken):
+            yield line
+        elif is_mbox and after_blank and _SEPARATOR.match(line[:_LONGEST_SEPARATOR]):
+            if lines:
+                yield b"".join(lines)
+            lines, size = [], 0
+        elif size < _LARGEST:
+            # A body's "From " was escaped.
+            lines.append(line[1:] if is_mbox and re.match(rb">+From ", line) else line)
+            size += len(line)
+        after_blank = not isinstance(line, Broken) and not line.strip()
     if lines:
         yield b"".join(lines)
+
+
+def _lines(file: File) -> Iterator[bytes | Broken]:
+    try:
+        with file.open() as stream:
+            yield from iter(partial(stream.readline, _LONGEST_LINE), b"")
+    except (*READ_ERRORS, ArchiveError) as error:
+        yield Broken(str(file.path), str(error) or type(error).__name__)
 
 
 def _account(file: File) -> str | None:
     """The address that most of the first mails were delivered to."""
     addresses: Counter[str] = Counter()
     size = 0
-    try:
-        with file.open() as stream:
-            for line in iter(partial(stream.readline, _LONGEST_LINE), b""):
-                size += len(line)
-                if line[:13].lower() == b"delivered-to:":
-                    addresses[line[13:].strip().decode(errors="replace").casefold()] += 1
-                if size > _SAMPLE:
-                    break
-    except READ_ERRORS:
-        pass
+    for line in _lines(file):
+        if isinstance(line, Broken) or size > _SAMPLE:
+            break
+        size += len(line)
+        if line[:13].lower() == b"delivered-to:":
+            addresses[line[13:].strip().decode(errors="replace").casefold()] += 1
     return max(addresses, key=addresses.__getitem__, default=None)
 
 
 def _item(mail: "Mail[str, str]", account: str | None) -> Item:
     labels = {label.strip().casefold() for label in _header(mail, "x-gmail-labels").split(",")}
     kinds = {_MEANINGS[label] for label in labels & _MEANINGS.keys()}
-    if unwanted := next(
-        (kind for kind in ("draft", "spam", "deleted", "chat") if kind in kinds), ""
-    ):
-        return Dropped(unwanted)
+    if unwanted := sorted(kinds - {"sent"}):
+        return Dropped(unwanted[0])
     if _is_automatic(mail):
         return Dropped("bot")
     name, address = parseaddr(_header(mail, "from"))
@@ -160,7 +168,7 @@ def _is_automatic(mail: "Mail[str, str]") -> bool:
 def _header(mail: "Mail[str, str]", name: str) -> str:
     """A header, by its name in lower case; empty if there is none."""
     found = next((value for key, value in mail.raw_items() if key.casefold() == name), "")
-    raw = found.encode(errors="surrogateescape").decode(errors="replace")
+    raw = found[:_LONGEST_HEADER].encode(errors="surrogateescape").decode(errors="replace")
     try:
         written = str(make_header(decode_header(raw)))
     except (LookupError, ValueError, MessageError):  # an unknown encoding, or a broken one

@@ -32,9 +32,10 @@ _OWNER_FILES = {
 }
 _GENERIC_TYPES = ("Generic", "Share", "text", "media", "link")
 _BOILERPLATE = re.compile(
-    r"Reacted .{1,20} to your message|Liked a message|.* sent an attachment\.|"
+    r"Reacted .{1,20} to your message|Liked a message|.{1,80} sent an attachment\.|"
     r"You sent an? .{1,30}\.|You are now connected on Messenger\.?|"
-    r"Say hi to your new Facebook friend, .*|.* missed (?:your|a|an) .{0,20}\bcall(?: from .*)?\."
+    r"Say hi to your new Facebook friend, .{1,80}|"
+    r".{1,80} missed (?:your|a|an) .{0,20}\bcall(?: from .{1,80})?\."
 )
 _NOBODY = "Facebook user"
 
@@ -127,16 +128,13 @@ def _owners(archive: Archive) -> frozenset[str]:
 
 
 def _read_html(file: File) -> Iterator[Item]:
-    def conversation(item: Item) -> str:
-        return item.conversation if isinstance(item, Message) else ""
-
-    for _, items in groupby(_html_messages(file), conversation):
-        yield from in_time(items, newest_first=True)
+    for _, items in groupby(_html_messages(file), lambda found: found[0]):
+        yield from in_time((item for _, item in items), newest_first=True)
 
 
-def _html_messages(file: File) -> Iterator[Item]:
-    """A message is a ``div.message`` with who and when, and the ``p`` after it; the owner's name is
-    the page's heading."""
+def _html_messages(file: File) -> Iterator[tuple[int, Item]]:
+    """What there is, with the number of its thread. A message is a ``div.message`` with who and
+    when, and the ``p`` after it; the owner's name is the page's heading."""
     owner = sender = people = ""
     date: datetime | None = None
     body: list[str] | None = None
@@ -159,7 +157,7 @@ def _html_messages(file: File) -> Iterator[Item]:
             kind = element.get("class")
             if event == "start":
                 if kind in ("thread", "message") and body is not None:
-                    yield message()
+                    yield threads, message()
                     body = None
                 threads += kind == "thread"
             elif element.tag == "h1":
@@ -176,9 +174,9 @@ def _html_messages(file: File) -> Iterator[Item]:
                 body.append(_words(element))
                 _forget(element)
     except READ_ERRORS as error:
-        yield Broken(str(file.path), str(error) or type(error).__name__)
+        yield threads, Broken(str(file.path), str(error) or type(error).__name__)
     if body is not None:
-        yield message()
+        yield threads, message()
 
 
 def _html_events(file: File) -> Iterator[tuple[str, "etree._Element"]]:

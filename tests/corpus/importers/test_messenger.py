@@ -192,8 +192,8 @@ def test_pages_in_another_language_keep_their_order(found_in: FoundIn) -> None:
     page = (
         '<html><body><div class="contents"><h1>Ada</h1><div><div class="thread">Ada, Bob'
         + message("Bob", "<p>two<br>lines</p>")
-        + message("Ada", "<p><p>one</p></p>")
         + message("Ada", "<p></p>")
+        + message("Ada", "<p><p>one</p></p>")
         + '</div><div class="thread">Bob, Eve'
         + message("Eve", "<p>three")
     )
