@@ -1,6 +1,7 @@
 """Whatever the bytes of a download are, nothing is raised and the rest of it is read."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,22 @@ def test_mails_within_mails_without_end(make_tree: MakeTree) -> None:
     nested = b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n'
     deep = b"".join(nested % (number, number) for number in range(3000))
     read(make_tree, mail.SOURCE, "a.mbox", b"From a@b Mon Jan 01 10:00:00 2024\n" + deep)
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "content"), BYTES, ids=lambda one: getattr(one, "name", "")
+)
+def test_zips_with_damage_are_told(
+    tmp_path: Path, source: Source, name: str, content: bytes
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(name, content + b" " * 300_000)
+    damaged = bytearray(path.read_bytes())
+    damaged[-100_000] = ord("\t")  # white space, too
+    path.write_bytes(damaged)
+    report = Report()
+    with Archive([path]) as archive:
+        list(import_archive(archive, Policy(others=True), report, source=source))
+    assert report.broken_count >= 1
+    assert all("CRC" in broken.message for broken in report.broken)
