@@ -11,7 +11,7 @@ from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 # "window.YTD.tweets.part0 = [": of years ago, "tweet".
 _HEAD = re.compile(rb"\s*(?:\xef\xbb\xbf)?window\.YTD\.tweets?\.part\d+\s*=")
-_LINK = re.compile(r"\s*https?://t\.co/\w+")
+_LINK = re.compile(r"[ \n]?https?://t\.co/\w+")
 _MENTIONS = re.compile(r"(?:\.?@\w+\s+)*(?:\.?@\w+\Z)?")
 _COMPARED = 60  # characters of a long post, by which it is found
 
@@ -87,7 +87,8 @@ def _whole(text: str, long_posts: dict[str, list[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(_LINK.sub("", text).split())
+    """To compare: without what a long post and its beginning may not have in common."""
+    return " ".join(_MENTIONS.sub("", _LINK.sub("", text), count=1).split())
 
 
 def _is_protected(file: File) -> bool:
