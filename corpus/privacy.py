@@ -127,10 +127,9 @@ def _masked(text: str, kind: _Kind, found: Counter[str]) -> str:
 
 def _mail(match: re.Match[str]) -> tuple[int, int] | None:
     at = match.start()
-    before = match.string[max(0, at - _LONGEST_LOCAL_PART - 1) : at]
+    before = match.string[max(0, at - _LONGEST_LOCAL_PART) : at]
     local = _LOCAL_PART.match(before[::-1])
-    length = local.end() if local else 0
-    return (at - length, match.end()) if 0 < length <= _LONGEST_LOCAL_PART else None
+    return (at - local.end(), match.end()) if local and local[0] else None
 
 
 def _card(match: re.Match[str]) -> tuple[int, int] | None:

@@ -148,3 +148,18 @@ def test_any_text_is_masked_once(text: str) -> None:
 def test_long_monotonous_texts_are_read_to_their_end(unit: str) -> None:
     text = unit * (200_000 // len(unit)) + " x@example.org"
     assert mask(text)[0].endswith("[mail address]")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("write to a.b+c@mail.example.co.uk.", "write to [mail address]."),
+        ("<a@b.de>,(c@d.fr)", "<[mail address]>,([mail address])"),
+        ("mailto:é_1@bücher.example", "mailto:[mail address]"),
+        ("a@b.com@c.com", "[mail address]@c.com"),
+        ("a@@b.com", "a@@b.com"),
+        (f"{'x' * 100}@b.com", f"{'x' * 36}[mail address]"),
+    ],
+)
+def test_mail_addresses_are_masked(text: str, expected: str) -> None:
+    assert mask(text)[0] == expected
