@@ -75,9 +75,14 @@ _NUMBER_AND_STREET = re.compile(
 _HOUSE_NUMBER = re.compile(
     rf"[0-9](?<=[ .a-zß].)[0-9]{{0,3}}(?: ?[a-h])?(?![\w-]|[.,/][0-9])(?P<place>{_PLACE})?"
 )
-_STREET_WORD = re.compile(
-    "[Ss]tra(?:ß|ss)e|str\\.|gasse|[Aa]llee|chaussee|straat|laan|gracht|weg|platz|ring|damm|ufer|"
-    "plein|kade|Calle|Avenida|Avda|Paseo|Via|Piazza|Corso|Rua|Travessa"
+_STREET_ENDS = (
+    *("straße", "strasse", "str.", "Straße", "Strasse", "gasse", "Gasse", "allee", "Allee"),
+    *("chaussee", "Chaussee", "straat", "laan", "gracht", "weg", "platz", "ring", "damm", "ufer"),
+    *("plein", "kade"),
+)
+_STREET_BEGINNINGS = (
+    *("Calle ", "Avenida ", "Avda", "Paseo ", "Via ", "Viale ", "Piazza ", "Corso ", "Rua "),
+    "Travessa ",
 )
 _STREET_CHARACTERS = 100  # before a number
 _STREET = re.compile(
@@ -168,7 +173,8 @@ def _street(match: re.Match[str]) -> tuple[int, int] | None:
     """A street's name, which stands before the number that was found."""
     start = max(0, match.start() - _STREET_CHARACTERS)
     before = match.string[start : match.start()]
-    if not _STREET_WORD.search(before):
+    has_beginning = any(word in before for word in _STREET_BEGINNINGS)
+    if not has_beginning and not before.rstrip(" ").endswith(_STREET_ENDS):
         return None
     street = _STREET.search(before)
     if street is None or (street["weak"] and not match["place"]):
