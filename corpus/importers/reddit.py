@@ -35,7 +35,6 @@ _FIELDS |= {"distinguished", "stickied", "subreddit_type"}
 _GONE = ("[deleted]", "[removed]", "[ removed by reddit ]")
 _BOT_NAME = re.compile(r"AutoModerator|.*(?:[_-][Bb]ot|[a-z0-9]Bot|BOT)")
 _BOT_WORDS = re.compile(r"\bI(?:['\u2019]| a)?m a bot\b|\bbeep,? boop\b", re.IGNORECASE)
-_BY_ITSELF = re.compile(r"\bthis action was performed automatically\b", re.IGNORECASE)
 
 _Entry: TypeAlias = Mapping[str, object]
 
@@ -68,33 +67,39 @@ def plain_text(markdown: str, *, quotes: bool = True) -> str:
     quotes: whether what is quoted stays.
     """
     text = html.unescape(html.unescape(markdown)).replace("\r\n", "\n").replace("\u200b", "")
-    text = _SPOILER.sub(r"\1", text)
-    text = _QUOTED.sub("" if not quotes else r"\1", text)
-    text = _LINK.sub(lambda link: "" if link[0].startswith("!") else link[1], text)
-    text = _ONLY_LINK.sub("", _RULE.sub("", _HEADING.sub("", text)))
-    for emphasis in (_STARS, _STARS, _UNDERSCORES):
-        text = emphasis.sub(r"\2", text)
-    text = _ESCAPE.sub(r"\1", _SUPERSCRIPT.sub("", text))
+    text = _QUOTED.sub(r"\n\1" if quotes else "", _SPOILER.sub(r"\1", f"\n{text}"))
+    for mark, pattern, plain in _REDUCTIONS:
+        if mark in text:
+            text = pattern.sub(plain, text)
+    text = text.strip()
     while (without := _EDIT.sub("", text)) != text:
         text = without
-    return re.sub(r"\s*\n\s*\n\s*", "\n\n", text).strip()
+    return re.sub(r"\n\s*\n\s*", "\n\n", text).strip()
 
 
 # Bounded repetitions: without an end, a text of nothing but openings would take quadratic time.
 _SPOILER = re.compile(r">!([^\n]{0,2000}?)!<")
-_QUOTED = re.compile(r"^[ \t]*>[> \t]*(.*)$", re.MULTILINE)
+_QUOTED = re.compile(r"\n[ \t]*>[> \t]*(.*)")
+_STARS = re.compile(r"(?<!\\)(\*{1,3}|~~)(?=[^\s*~])([^\n]{0,2000}?[^\s\\])\1")
 _LINK = re.compile(
-    r"!?(?<!\\)\[((?:[^\[\]\\]|\\.|\[[^\[\]]{0,200}\]){0,500})\]"
+    r"(!?)(?<!\\)\[((?:[^\[\]\\]|\\.|\[[^\[\]]{0,200}\]){0,500})\]"
     r"(?: (?=\( ?https?:))?\(\s{0,9}"
     r"(?:[^()\s]|\([^()\s]{0,200}\)){0,2000}(?:\s+\"[^\"\n]{0,200}\")?\s{0,9}\)"
 )
-_ONLY_LINK = re.compile(r"^[ \t]*(?:<?https?://\S+|View Poll)[ \t]*$", re.MULTILINE)
-_RULE = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,})$", re.MULTILINE)
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]*(?=\S)", re.MULTILINE)
-_STARS = re.compile(r"(?<!\\)(\*{1,3}|~~)(?=[^\s*~])([^\n]{0,2000}?[^\s\\])\1")
-_UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,3})(?=[^\s_])([^\n]{0,2000}?[^\s\\])\1(?!\w)")
-_SUPERSCRIPT = re.compile(r"(?<![\w^])\^+(?=[^\W_]|\()")
-_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~^>|-])")
+_REDUCTIONS = (
+    ("[", _LINK, lambda link: "" if link[1] else link[2]),
+    ("\n#", re.compile(r"\n#{1,6}[ \t]*(?=\S)"), "\n"),
+    ("---", re.compile(r"\n[ \t]*-[- \t]*(?=\n|\Z)"), "\n"),
+    ("*", re.compile(r"\n[ \t]*(?:[*_][ \t]*){3,}(?=\n|\Z)"), "\n"),
+    ("://", re.compile(r"\n[ \t]*<?https?://\S+[ \t]*(?=\n|\Z)"), "\n"),
+    ("View Poll", re.compile(r"\n[ \t]*View Poll[ \t]*(?=\n|\Z)"), "\n"),
+    ("*", _STARS, r"\2"),
+    ("*", _STARS, r"\2"),  # in each other
+    ("~~", _STARS, r"\2"),
+    ("_", re.compile(r"(?<![\w\\])(_{1,3})(?=[^\s_])([^\n]{0,2000}?[^\s\\])\1(?!\w)"), r"\2"),
+    ("^", re.compile(r"(?<![\w^])\^+(?=[^\W_]|\()"), ""),
+    ("\\", re.compile(r"\\([\\`*_{}\[\]()#+.!~^>|-])"), r"\1"),
+)
 _EDIT = re.compile(
     r"\n[^\w\n]*edit(?:ed|s)?\b[^\w\n]*(?:\d{1,3}|one|two|three)?[^\w\n]{0,9}[:=\u2013\u2014-]"
     r"[^\n]*(?:\n[^\n]+)*\s*\Z",
@@ -225,12 +230,9 @@ def _item(entry: _Entry) -> Item:
 
 
 def _is_bot(author: str, text: str) -> bool:
-    if _BY_ITSELF.search(text):
+    if _BOT_NAME.fullmatch(author) or "this action was performed automatically" in text:
         return True
-    return bool(
-        _BOT_NAME.fullmatch(author)
-        or (author.casefold().endswith("bot") and _BOT_WORDS.search(text))
-    )
+    return author.casefold().endswith("bot") and bool(_BOT_WORDS.search(text))
 
 
 def _name(entry: _Entry, kind: str) -> str | None:

@@ -269,9 +269,9 @@ def test_wrong_use_is_told(tmp_path: Path, arguments: list[str], code: int, mess
 
 
 def test_what_all_files_are_can_be_said(tmp_path: Path) -> None:
-    (tmp_path / "dump.txt").write_text(comment(1))
-    assert run("dump.txt", "--out", "a", cwd=tmp_path).returncode == 1
-    assert run("dump.txt", "--out", "a", "--as", "reddit", cwd=tmp_path).returncode == 0
+    (tmp_path / "dump.data").write_text(comment(1))
+    assert run("dump.data", "--out", "a", cwd=tmp_path).returncode == 1
+    assert run("dump.data", "--out", "a", "--as", "reddit", cwd=tmp_path).returncode == 0
     assert list(texts(tmp_path / "a")) == ["reddit-t1_c1"]
 
 

@@ -243,7 +243,10 @@ def test_other_files_are_not_claimed(tmp_path: Path, name: str, content: str) ->
         ({"author": "Bitty_Bot"}, "bot"),
         ({"author": "RemindMeBot"}, "bot"),
         ({"author": "helpfulbot", "body": "^^^I'm ^^^a ^^^bot"}, "bot"),
-        ({"author": "x", "body": "*This action was performed automatically.*"}, "bot"),
+        (
+            {"author": "x", "body": "*Hi, this action was performed automatically*"},
+            "bot",
+        ),
         ({"distinguished": "moderator"}, "by a moderator"),
         ({"stickied": True}, "by a moderator"),
         ({"stickied": "true"}, "by a moderator"),
