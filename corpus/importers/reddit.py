@@ -4,7 +4,6 @@ Pushshift's dumps (JSON lines, often .zst) and of BigQuery (CSV, JSON lines or a
 The fields: https://github.com/pushshift/api. A comment has a ``body``, a post ``selftext``.
 """
 
-import codecs
 import csv
 import html
 import io
@@ -14,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import IO, TypeAlias
 
-import ijson
 import zstandard
 
 from corpus.archive import File
+from corpus.importers.json_values import text, values
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 _SITE = "https://www.reddit.com"
@@ -49,10 +48,9 @@ def recognises(file: File) -> bool:
         return _has_fields(set(header.rstrip("\r").replace('"', "").split(",")))
     elif file.suffix not in _JSON_SUFFIXES:
         return False
-    text = head.decode("utf-8-sig", errors="replace")
-    return bool(re.match(r"\s*\[?\s*\{", text)) and _has_fields(
-        set(re.findall(r'"(\w+)"\s*:', text))
-    )
+    start = head.decode("utf-8-sig", errors="replace")
+    keys = set(re.findall(r'"(\w+)"\s*:', start))
+    return bool(re.match(r"\s*\[?\s*\{", start)) and _has_fields(keys)
 
 
 def read(file: File) -> Iterator[Item]:
@@ -155,19 +153,13 @@ def _rows(file: File) -> Iterator[_Entry | Broken]:
 
 
 def _list(file: File) -> Iterator[_Entry | Broken]:
-    number = 0
-    with file.open() as stream:
-        if file.head(3) == codecs.BOM_UTF8:
-            stream.read(3)
-        try:
-            for number, entry in enumerate(ijson.items(stream, "item", use_float=True), start=1):
-                if isinstance(entry, dict):
-                    yield entry
-                else:
-                    yield Broken(f"{file.path}, entry {number}", "is no JSON object")
-        except (ijson.JSONError, ValueError, OverflowError) as error:
-            message = " ".join(str(error).split())
-            yield Broken(f"{file.path}, after entry {number}", f"is no JSON: {message}")
+    for number, found in enumerate(values(file, "item"), start=1):
+        if isinstance(found, Broken):
+            yield found
+        elif isinstance(found.value, dict):
+            yield found.value
+        else:
+            yield Broken(f"{file.path}, item {number}", "is no JSON object")
 
 
 def _lines(file: File, stream: IO[bytes]) -> Iterator[_Entry | Broken]:
@@ -180,11 +172,11 @@ def _lines(file: File, stream: IO[bytes]) -> Iterator[_Entry | Broken]:
                 line = stream.readline(_LONGEST_LINE)
             yield Broken(place, "is too long for an entry")
             continue
-        text = line.decode(errors="replace").removeprefix("\ufeff").strip()
-        if not text:
+        raw = line.decode(errors="replace").removeprefix("\ufeff").strip()
+        if not raw:
             continue
         try:
-            entry = json.loads(text)
+            entry = json.loads(raw)
         except (ValueError, RecursionError) as error:
             yield Broken(place, f"is no JSON: {error}")
         else:
@@ -202,49 +194,49 @@ def _decompressed(head: bytes) -> bytes:
 def _item(entry: _Entry) -> Item:
     is_post = "selftext" in entry or "title" in entry
     # A data request has "body" for both.
-    raw = _string(entry.get("selftext")) or _string(entry.get("body"))
-    author = _string(entry.get("author"))
+    raw = text(entry.get("selftext")) or text(entry.get("body"))
+    author = text(entry.get("author"))
     if author in _GONE or raw.strip().casefold() in _GONE:
         return Dropped("deleted")
     if _is_true(entry.get("stickied")) or entry.get("distinguished") in ("moderator", "admin"):
         return Dropped("bot" if author == "AutoModerator" else "by a moderator")
-    text = plain_text(raw, quotes=is_post)
-    if _is_bot(author, text):
+    written = plain_text(raw, quotes=is_post)
+    if _is_bot(author, written):
         return Dropped("bot")
-    if not text:
+    if not written:
         return Dropped("without text")
     url = _url(entry)
     community = re.search(r"/r/([\w-]+)/", url)
     return Text(
-        text=text,
+        text=written,
         id=_name(entry, "t3" if is_post else "t1"),
-        title=html.unescape(_string(entry.get("title"))).strip() or None,
+        title=html.unescape(text(entry.get("title"))).strip() or None,
         date=_date(entry),
         url=url or None,
         author=author or None,
         mine=True if "created_utc" not in entry and "date" in entry else None,
         public=entry.get("subreddit_type") != "private",
-        community=_string(entry.get("subreddit")) or (community[1] if community else None),
+        community=text(entry.get("subreddit")) or (community[1] if community else None),
         score=_score(entry.get("score")),
     )
 
 
-def _is_bot(author: str, text: str) -> bool:
-    if _BOT_NAME.fullmatch(author) or "this action was performed automatically" in text:
+def _is_bot(author: str, written: str) -> bool:
+    if _BOT_NAME.fullmatch(author) or "this action was performed automatically" in written:
         return True
-    return author.casefold().endswith("bot") and bool(_BOT_WORDS.search(text))
+    return author.casefold().endswith("bot") and bool(_BOT_WORDS.search(written))
 
 
 def _name(entry: _Entry, kind: str) -> str | None:
-    name, id = _string(entry.get("name")), _string(entry.get("id"))
+    name, id = text(entry.get("name")), text(entry.get("id"))
     if re.fullmatch(r"t[13]_\w+", name):
         return name
     return f"{kind}_{id}" if id else None
 
 
 def _url(entry: _Entry) -> str:
-    permalink = _string(entry.get("permalink"))
-    post, id = _string(entry.get("link_id")).removeprefix("t3_"), _string(entry.get("id"))
+    permalink = text(entry.get("permalink"))
+    post, id = text(entry.get("link_id")).removeprefix("t3_"), text(entry.get("id"))
     if not permalink and post and id:
         permalink = f"/comments/{post}/_/{id}"
     return f"{_SITE}{permalink}" if permalink.startswith("/") else permalink
@@ -255,7 +247,7 @@ def _date(entry: _Entry) -> datetime | None:
     try:
         if isinstance(seconds, int | float | str):
             return datetime.fromtimestamp(float(seconds), UTC)
-        date = _string(entry.get("date")).removesuffix(" UTC")
+        date = text(entry.get("date")).removesuffix(" UTC")
         return datetime.strptime(date, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return None
@@ -269,11 +261,7 @@ def _score(value: object) -> int | None:
 
 
 def _is_true(value: object) -> bool:
-    return value is True or _string(value).casefold() == "true"
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return value is True or text(value).casefold() == "true"
 
 
 SOURCE = Source("reddit", "Reddit", recognises, read)

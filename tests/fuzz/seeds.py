@@ -7,6 +7,7 @@ from pathlib import Path
 
 from engine import Checkpoint, GgufType, write_gguf
 from tests.fuzz import tiny
+from tests.fuzz.archives import archives
 
 
 def seeds(target: str) -> dict[str, bytes]:
@@ -18,6 +19,8 @@ def seeds(target: str) -> dict[str, bytes]:
             index, data = tiny.bundle()
             size = len(index).to_bytes(2, "little")
             return {"mended": b"\1" + size + index + data, "as-it-is": b"\0" + size + index + data}
+        case "importers":
+            return archives()
         case "text_files":
             return {"files": b"\0".join(tiny.TEXT_FILES.values())}
     draw = random.Random(1)
