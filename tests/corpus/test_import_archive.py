@@ -187,7 +187,7 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     assert len(texts(out)) == 2
     for line in (
         "left out, Reddit: 1 deleted",
-        "left out, WhatsApp: 1 somebody else's",
+        "left out, WhatsApp: 1 somebody else's (--others)",
         "files of no source known here: 1 without a suffix, 1 .jpg",
         "written to data/my export/",
     ):

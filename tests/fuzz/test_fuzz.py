@@ -11,7 +11,7 @@ import pytest
 
 from tests.fuzz.run import C_TARGETS, FINDINGS, PYTHON_TARGETS, build, fuzz, write_seeds
 
-RUNS = {"bpe": 3000, "ggml_types": 20000, "packed": 300}
+RUNS = {"bpe": 3000, "ggml_types": 20000, "importers": 300, "packed": 300}
 """A few seconds each; 1000 of the others."""
 
 
