@@ -72,7 +72,8 @@ def plain_text(markdown: str, *, quotes: bool = True) -> str:
     text = text.strip()
     while (without := _EDIT.sub("", text)) != text:
         text = without
-    return re.sub(r"\n\s*\n\s*", "\n\n", text).strip()
+    text = "\n".join(map(str.rstrip, text.split("\n")))
+    return re.sub(r"\n\n\s*", "\n\n", text).strip()
 
 
 # Bounded repetitions: without an end, a text of nothing but openings would take quadratic time.

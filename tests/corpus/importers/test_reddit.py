@@ -290,6 +290,7 @@ def test_what_is_not(tmp_path: Path, changes: dict[str, Any]) -> None:
         ("^^so ^(small) ^_^", "so (small) ^_^"),
         ("a\r\n\r\n\r\nb\n&amp;#x200B;\n\nc", "a\n\nb\n\nc"),
         ("a\n\nhttps://preview.redd.it/x.png?a=b&amp;c\n\nb", "a\n\nb"),
+        ("a  \nb\t\n \n\n c", "a\nb\n\nc"),
         ("Text.\n\nEDIT: typo", "Text."),
         ("Text.\n\n**Edit 2** - more\nand more", "Text."),
         ("Text.\nedit: a\n\n*EDIT two*: b", "Text."),
