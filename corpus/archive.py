@@ -152,7 +152,7 @@ class Archive:
         try:
             archive = self._open_zip(file, allowed, depth)
         except ArchiveError as error:
-            self.problems.append((str(file.path), str(error)))
+            self.problems.append((str(file.path), str(error).removeprefix(f"{file.path}: ")))
             return
         except _OPEN_ERRORS as error:
             what = f"is no zip, or was cut short: download it again ({error})"

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import IO
 
-from corpus.archive import READ_ERRORS, Archive, File
+from corpus.archive import READ_ERRORS, Archive, ArchiveError, File
 from corpus.dialogue import Names, Scenes
 from corpus.documents import IMPORT_NAME, CorpusError, Document, write_aside
 from corpus.importers import SOURCES
@@ -119,7 +119,7 @@ def import_archive(
     for file in archive:
         found = source or recognise(file)
         if found is None:
-            report.unknown[_encodable(file.suffix)] += 1
+            _add_unknown(file, report)
             progress(file.size)
             continue
         tally = report.sources.setdefault(found.label, Tally())
@@ -155,7 +155,22 @@ def _read(source: Source, file: File) -> Iterator[Item]:
     try:
         yield from source.read(file)
     except (*READ_ERRORS, CorpusError) as error:
-        yield Broken(str(file.path), str(error) or type(error).__name__)
+        yield _broken(file, error)
+
+
+def _add_unknown(file: File, report: Report) -> None:
+    """Of a file that cannot be read, such as a locked one, nobody can say whose it is."""
+    try:
+        file.open().close()
+    except ArchiveError as error:
+        report.add_broken(_broken(file, error))
+    else:
+        report.unknown[_encodable(file.suffix)] += 1
+
+
+def _broken(file: File, error: Exception) -> Broken:
+    what = str(error).removeprefix(f"{file.path}: ")
+    return Broken(str(file.path), what or type(error).__name__)
 
 
 def _texts(

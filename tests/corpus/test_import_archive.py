@@ -300,6 +300,22 @@ def test_two_archives_of_the_same_name(tmp_path: Path) -> None:
     assert "left out, Reddit: 1 there already" in result.stdout
 
 
+def test_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("RC", comment(1))
+        archive.writestr("bomb.json", bytes(17 << 20))
+    result = run("a.zip", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "broken: a.zip/bomb.json: would unpack to 17,825,792 bytes: a zip bomb?" in result.stdout
+    content = (tmp_path / "a.zip").read_bytes()
+    start = content.index(b"PK\1\2") + 8  # the flags
+    (tmp_path / "b.zip").write_bytes(content[:start] + b"\1" + content[start + 1 :])
+    result = run("b.zip", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "broken: b.zip/RC: is locked with a password: unpack it first" in result.stdout
+    assert "no source known" not in result.stdout
+
+
 def test_names_that_are_no_text_are_told(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
