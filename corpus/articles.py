@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from corpus.attribution import license_name
+from corpus.attribution import UNSTATED, license_name
 from corpus.crawling import Episode, Outcome
 from corpus.documents import CorpusFolder, Document
 from corpus.mediawiki import BATCH, MediaWiki, Page, Site
@@ -83,5 +83,5 @@ def _document(page: Page, text: str, site: Site) -> Document:
         url=page.url,
         revision=page.revision,
         date=page.timestamp,
-        license=license_name(site.license, site.license_url),
+        license=license_name(site.license, site.license_url) or UNSTATED,
     )

@@ -16,6 +16,8 @@ from corpus.documents import ATTRIBUTION_NAME, CorpusError, read_index, write_as
 
 IN_CHECKPOINT = "corpus.attribution"
 
+UNSTATED = "licence not stated"  # of a wiki's text whose terms are unknown
+
 NON_COMMERCIAL = (
     "For non-commercial use only: the texts, what is made of them, and a model trained on them."
 )
@@ -81,9 +83,8 @@ def of_folder(folder: Path) -> str:
     for _, _, entry in read_index(folder):
         if not (licence := entry.get("license")):
             continue
-        source = sources.setdefault(
-            (str(entry.get("source") or "Unknown"), str(licence)), _Source()
-        )
+        key = _line(entry.get("source") or "Unknown"), _line(licence)
+        source = sources.setdefault(key, _Source())
         source.texts += 1
         source.newest = max(source.newest, str(entry.get("date") or "")[:10])
         parts = urlsplit(str(entry.get("url") or ""))
@@ -91,6 +92,10 @@ def of_folder(folder: Path) -> str:
             source.sites.add(f"{parts.scheme}://{parts.netloc}")
     blocks = [_block(name, licence, sources[name, licence]) for name, licence in sorted(sources)]
     return "\n".join(blocks) or _read(folder / ATTRIBUTION_NAME)
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())
 
 
 def _block(name: str, licence: str, source: _Source) -> str:

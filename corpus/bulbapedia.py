@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
-from corpus.attribution import license_name
+from corpus.attribution import UNSTATED, license_name
 from corpus.crawling import Episode, Outcome
 from corpus.documents import CorpusError, CorpusFolder, Document
 from corpus.mediawiki import BATCH, MediaWiki, Page, read_export
@@ -146,7 +146,7 @@ def document_from_page(
     page: Page,
     document_id: str,
     sections: Sequence[str] = HEADINGS,
-    origin: tuple[str, str | None] = (SOURCE, LICENSE),
+    origin: tuple[str, str] = (SOURCE, LICENSE),
 ) -> Document | None:
     """The plot of a wikitext page, or None if it has none; ``origin`` is source and licence."""
     wikitext = page.wikitext or ""
@@ -230,12 +230,12 @@ def _pages_of_file(path: Path, sections: Sequence[str]) -> Iterator[tuple[str, D
         yield page.title, document_from_page(page, page.title, sections)
 
 
-def _origin(url: str | None, license_url: str | None) -> tuple[str, str | None]:
+def _origin(url: str | None, license_url: str | None) -> tuple[str, str]:
     """The source of a page and its licence: Bulbapedia's, unless its address is another."""
     host = urlsplit(url or API).hostname or ""
     if host.endswith("bulbapedia.bulbagarden.net"):
         return SOURCE, LICENSE
-    return host, license_name(None, license_url)
+    return host, license_name(None, license_url) or UNSTATED
 
 
 def _read(path: Path) -> str:

@@ -90,6 +90,7 @@ class MediaWiki:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        address = address.partition("?")[0]
         self._address = address if "://" in address else f"https://{address}"
         self._api: str | None = None
         self._robots = RobotFileParser()
@@ -142,7 +143,8 @@ class MediaWiki:
         query = self._request(_SITE).get("query", {})
         rights = query.get("rightsinfo", {})
         return Site(
-            name=query.get("general", {}).get("sitename") or urlsplit(self._address).netloc,
+            name=" ".join(str(query.get("general", {}).get("sitename") or "").split())
+            or urlsplit(self._address).netloc,
             license=rights.get("text") or None,
             license_url=rights.get("url") or None,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from corpus.articles import SECTIONS, crawl
+from corpus.attribution import of_folder
 from corpus.crawling import Episode, Outcome
 from corpus.documents import CorpusFolder
 from corpus.mediawiki import MediaWiki, WikiRefusedError
@@ -136,7 +137,19 @@ def test_an_article_in_fandoms_layout(
         "Jean and Marie row out.\n\nMarie finds a cake.\n"
     )
     licence = index(tmp_path)["The Lamp"]["license"]
+    assert "To be shared alike" in of_folder(tmp_path)
     assert licence == "CC-BY-SA (https://www.fandom.com/licensing)"
+
+
+def test_texts_of_a_wiki_that_states_no_licence_are_not_taken_for_ones_own(
+    fake_wiki: FakeWiki, crawl_into: Crawl, tmp_path: Path
+) -> None:
+    fake_wiki.pages = {"The Lamp": (12, FANDOM)}
+    fake_wiki.categories = {"Episodes": ["The Lamp"]}
+    fake_wiki.site["rightsinfo"] = {"url": "", "text": ""}
+    crawl_into("Episodes")
+    first = of_folder(tmp_path).splitlines()[0]
+    assert first == "A Wiki (https://wiki.example), licence not stated"
 
 
 def test_a_section_is_looked_for_by_the_names_given_in_their_order(

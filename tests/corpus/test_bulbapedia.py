@@ -233,8 +233,8 @@ def test_a_saved_page_of_another_wiki_is_not_bulbapedias(tmp_path: Path) -> None
     origins = {i: (e["source"], e.get("license")) for i, e in index(tmp_path / "out").items()}
     assert origins == {
         "EP001 é": ("x.example", "CC BY-SA 4.0"),
-        "EP002 é": ("x.example", None),
-        "C": ("x.example", None),
+        "EP002 é": ("x.example", "licence not stated"),
+        "C": ("x.example", "licence not stated"),
     }
 
 

@@ -199,6 +199,7 @@ def test_what_robots_txt_disallows_is_not_asked_for(fake_wiki: FakeWiki, connect
         ("/farm/one/w/api.php", "/farm/one/index.php/Page"),
         ("/api.php", "/Page"),
         ("/odd/place/api.php", "/odd/place/api.php"),
+        ("/odd/place/api.php", "/odd/place/api.php?action=help"),
     ],
 )
 def test_the_api_is_found_from_any_page(
@@ -221,6 +222,17 @@ def test_the_api_is_found_by_the_link_in_a_page(fake_wiki: FakeWiki, clock: Cloc
     fake_wiki.web["/Page"] = Answer(200, page.encode(), {"Content-Type": "text/html"})
     wiki = MediaWiki(f"{fake_wiki.address}/Page", "me", sleep=clock.sleep, clock=clock)
     assert wiki.site().name == "A Wiki"
+
+
+def test_a_wiki_that_moved_has_a_robots_txt_of_its_own(fake_wiki: FakeWiki, clock: Clock) -> None:
+    fake_wiki.api_path = "/new/api.php"
+    there = fake_wiki.url.replace("127.0.0.1", "localhost")
+    query = "?action=query&meta=siteinfo&format=json"
+    fake_wiki.web["/w/api.php"] = Answer(301, headers={"Location": there + query})
+    wiki = MediaWiki(fake_wiki.address, "me", sleep=clock.sleep, clock=clock)
+    assert wiki.site().name == "A Wiki"
+    assert fake_wiki.paths.count("/robots.txt") == 2
+    assert fake_wiki.paths[-1].startswith("/new/api.php?")
 
 
 def test_where_there_is_no_wiki_it_is_told(fake_wiki: FakeWiki, clock: Clock) -> None:
@@ -264,6 +276,8 @@ def test_a_wiki_may_say_little_of_itself(fake_wiki: FakeWiki, connect: Connect) 
         "Creative Commons Attribution-ShareAlike",
         "https://creativecommons.org/licenses/by-sa/4.0/deed.en",
     )
+    fake_wiki.site["general"]["sitename"] = " A\nline "
+    assert connect().site().name == "A line"
     fake_wiki.site = {"general": {}, "rightsinfo": {"url": "", "text": ""}}
     site = connect().site()
     assert site.name.startswith("127.0.0.1")
