@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -60,29 +60,95 @@ def crawl(
 
     Raises what MediaWiki raises; the folder then holds all earlier batches.
     """
-    chosen = frozenset(series)
-    known = [code for code in folder if _series(code) in chosen]
-    asked: set[str] = set()
-    walked = 0
-    for prefix in series:
-        numbers = _numbers(prefix)
-        alive = True
-        while alive and (limit is None or walked < limit):
-            size = BATCH if limit is None else min(BATCH, limit - walked)
-            waiting = dict.fromkeys(c for c in known if _series(c) == prefix and c not in asked)
-            codes = list(islice(waiting, size))
-            more = (c for c in numbers if c not in waiting and c not in asked)
-            codes += islice(more, size - len(codes))
-            asked.update(codes)
-            episodes, next_codes = _update(wiki, folder, codes, chosen)
-            known += next_codes
-            walked += len(episodes)
-            yield from episodes
-            found = {episode.code for episode in episodes}
-            asked |= found
-            alive = not found.isdisjoint(codes[-_GAP:]) or any(
-                _series(c) == prefix and c not in asked for c in known
-            )
+    walk = _Walk(wiki, folder, frozenset(series))
+    left = list(series)
+    while left:
+        for prefix in left:
+            numbers = _numbers(prefix)
+            alive = True
+            while alive and (limit is None or walk.found < limit):
+                size = BATCH if limit is None else min(BATCH, limit - walk.found)
+                waiting = walk.waiting(prefix)
+                codes = list(islice(waiting, size))
+                more = (c for c in numbers if c not in waiting and c not in walk.asked)
+                codes += islice(more, size - len(codes))
+                yield from walk.ask(codes)
+                alive = not walk.met.isdisjoint(codes[-_GAP:]) or bool(walk.waiting(prefix))
+        yield from walk.fetch_changed()
+        finished = limit is not None and walk.found >= limit
+        left = [] if finished else [prefix for prefix in series if walk.waiting(prefix)]
+
+
+class _Walk:
+    """Where a crawl has been, and what it knows of the rest."""
+
+    def __init__(self, wiki: MediaWiki, folder: CorpusFolder, chosen: Set[str]) -> None:
+        self._wiki = wiki
+        self._folder = folder
+        self._chosen = chosen
+        self._known = [code for code in folder if _series(code) in chosen]
+        self._changed: dict[str, str] = {}  # what to fetch -> the code of the episode
+        self.asked: set[str] = set()
+        """The codes there is no need to ask for any more."""
+        self.met: set[str] = set()
+        """The codes of the episodes found, in this walk."""
+
+    @property
+    def found(self) -> int:
+        """How many episodes there were so far."""
+        return len(self.met)
+
+    def waiting(self, prefix: str) -> dict[str, None]:
+        """The codes of a series, in order, that are known of and not yet asked for."""
+        return dict.fromkeys(c for c in self._known if _series(c) == prefix and c not in self.asked)
+
+    def ask(self, codes: Sequence[str]) -> Iterator[Episode]:
+        """Look at one batch. Where the folder holds none of it, it is fetched at once; else what
+        changed is put off until it fills a batch of its own."""
+        self.asked.update(codes)
+        here = any(code in self._folder for code in codes)
+        pages = self._wiki.current(codes) if here else self._wiki.fetch(codes)
+        new: dict[str, Page] = {}
+        for asked_for, page in pages.items():
+            code = _code(page, asked_for)
+            if _series(code) not in self._chosen or code in self.met:
+                continue
+            self.met.add(code)
+            self.asked.add(code)
+            if not here:
+                new[code] = page
+            elif page.revision is not None and self._folder.revision(code) == page.revision:
+                yield Episode(code, Outcome.UNCHANGED)
+            else:
+                self._changed[asked_for] = code
+        yield from self._put(new)
+        if len(self._changed) >= BATCH:
+            yield from self.fetch_changed()
+
+    def fetch_changed(self) -> Iterator[Episode]:
+        """Fetch what was put off."""
+        pages = self._wiki.fetch(list(self._changed))
+        episodes = {self._changed[asked_for]: page for asked_for, page in pages.items()}
+        self._changed.clear()
+        yield from self._put(episodes)
+
+    def _put(self, pages: Mapping[str, Page]) -> Iterator[Episode]:
+        """Keep the plots of some episodes, and what their infoboxes name as the next."""
+        outcomes: dict[str, Outcome] = {}
+        documents: list[Document] = []
+        for code, page in pages.items():
+            if document := document_from_page(page, code):
+                outcomes[code] = Outcome.CHANGED if code in self._folder else Outcome.NEW
+                documents.append(document)
+            else:
+                outcomes[code] = Outcome.NO_PLOT
+            next_code = template_argument(page.wikitext or "", "EpicodePrevNext", "nextcode")
+            if next_code and _series(next_code) in self._chosen:
+                self._known.append(next_code)
+        if documents:
+            self._folder.put(documents)
+        for code, outcome in outcomes.items():
+            yield Episode(code, outcome)
 
 
 def _numbers(prefix: str) -> Iterator[str]:
@@ -95,46 +161,6 @@ def _series(code: str) -> str | None:
     """The series of an episode's code; None if it is none."""
     match = _CODE.fullmatch(code)
     return match[1] if match else None
-
-
-def _update(
-    wiki: MediaWiki, folder: CorpusFolder, codes: Sequence[str], chosen: Set[str]
-) -> tuple[list[Episode], list[str]]:
-    """One batch: the episodes found, and those that their infoboxes name as the next."""
-    current: dict[str, Page] = {}
-    if any(code in folder for code in codes):
-        current = wiki.current(codes)
-        wanted = [
-            code
-            for code, page in current.items()
-            if page.revision is None or folder.revision(_code(page, code)) != page.revision
-        ]
-    else:
-        wanted = list(codes)
-    fetched = wiki.fetch(wanted) if wanted else {}
-
-    outcomes: dict[str, Outcome] = {}
-    documents: list[Document] = []
-    next_codes: list[str] = []
-    for asked_for, page in (current | fetched).items():
-        code = _code(page, asked_for)
-        if _series(code) not in chosen or code in outcomes:
-            continue
-        if asked_for not in fetched:
-            outcomes[code] = Outcome.UNCHANGED
-            continue
-        document = document_from_page(page, code)
-        if document is None:
-            outcomes[code] = Outcome.NO_PLOT
-        else:
-            outcomes[code] = Outcome.CHANGED if code in folder else Outcome.NEW
-            documents.append(document)
-        next_code = template_argument(page.wikitext or "", "EpicodePrevNext", "nextcode")
-        if next_code and _series(next_code) in chosen:
-            next_codes.append(next_code)
-    if documents:
-        folder.put(documents)
-    return [Episode(c, o) for c, o in outcomes.items()], next_codes
 
 
 def _code(page: Page, asked_for: str) -> str:
