@@ -184,7 +184,10 @@ class MediaWiki:
         resume: dict[str, str] = {}
         while True:
             answer = self._request({"action": "query", "inprop": "url", **parameters, **resume})
-            yield answer.get("query", {})
+            query = answer.get("query") or {}
+            if not isinstance(query, dict) or not isinstance(query.get("pages", []), list):
+                raise WikiError(f"{self._api} does not answer as MediaWiki 1.25 and later do")
+            yield query
             if "continue" not in answer:
                 return
             if answer["continue"] == resume:

@@ -170,6 +170,17 @@ def test_another_wiki_goes_into_a_folder_of_its_name(
     assert "2 unchanged, 1 without a plot" in out
 
 
+def test_a_category_of_bulbapedia_joins_the_series(
+    start: Callable[..., subprocess.Popen[str]], fake_wiki: FakeWiki, tmp_path: Path
+) -> None:
+    fake_wiki.categories = {"Banned episodes": ["EP038", "EP035"]}
+    options = ["--contact", "me", "--api", fake_wiki.url, "--category", "Banned_episodes"]
+    code, out, err = finish(start(*options, out=None))
+    assert code == 0, err
+    assert "2 new" in out
+    assert valid_documents(tmp_path / "data/pokeCorpusBulba") == ["EP035", "EP038"]
+
+
 def test_the_attribution_is_written_even_if_the_crawl_fails(
     start: Callable[..., subprocess.Popen[str]], fake_wiki: FakeWiki, tmp_path: Path
 ) -> None:

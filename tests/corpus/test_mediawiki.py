@@ -82,6 +82,15 @@ def test_redirects_in_a_circle_lead_nowhere(fake_wiki: FakeWiki, connect: Connec
     assert connect().fetch(["A"]) == {}
 
 
+@pytest.mark.parametrize("query", [{"pages": {"1": {"title": "A"}}}, ["A"], "A"])
+def test_an_older_mediawiki_is_told(fake_wiki: FakeWiki, connect: Connect, query: object) -> None:
+    fake_wiki.faults = [json_answer({"query": query})] * 2
+    with pytest.raises(WikiError, match=r"MediaWiki 1\.25"):
+        connect().fetch(["A"])
+    with pytest.raises(WikiError, match=r"MediaWiki 1\.25"):
+        list(connect().members("A"))
+
+
 def json_answer(body: object, **headers: str) -> Answer:
     return Answer(200, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
 
