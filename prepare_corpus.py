@@ -245,6 +245,16 @@ def examine(arguments: argparse.Namespace, report: Report) -> Path:
     return page
 
 
+def attributions(arguments: argparse.Namespace) -> str:
+    """Write beside each file whose texts it has; returns all of it."""
+    sources: list[Path] = arguments.sources
+    stages = arguments.stages or [[name_of(source) for source in sources]]
+    return attribution.joined(
+        attribution.carry([source for source in sources if name_of(source) in stage], file)
+        for file, stage in zip(arguments.files, stages, strict=True)
+    )
+
+
 def main() -> int:
     arguments = parse_arguments()
     try:
@@ -263,7 +273,7 @@ def main() -> int:
                 weights=dict(arguments.mix),
                 stages=arguments.stages,
             )
-        terms = attribution.carry(arguments.sources, arguments.out)
+        terms = attributions(arguments)
     except KeyboardInterrupt:
         print("\nInterrupted. No file was changed.", file=sys.stderr)
         return 130

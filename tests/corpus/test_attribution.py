@@ -146,3 +146,23 @@ def test_prepare_corpus_carries_it_and_says_non_commercial(tmp_path: Path) -> No
     assert result.stdout.endswith(f"{attribution.NON_COMMERCIAL}\n")
     text = (tmp_path / "train.txt.attribution").read_text(encoding="utf-8")
     assert text == attribution.of_folder(tmp_path / "eps")
+
+
+def test_each_stage_has_the_attribution_of_its_own_sources(tmp_path: Path) -> None:
+    fill(tmp_path / "eps", ("Bulbapedia", "https://b.example/wiki/A", "2018-01-05", NC))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "a.txt").write_text(" ".join(f"mine{i}" for i in range(90)))
+    script = [sys.executable, ROOT / "prepare_corpus.py", "eps", "mine", "--stages", "eps,mine"]
+    result = subprocess.run(
+        [*script, "--out", "train.txt"],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "non-commercial" in result.stdout
+    assert "Bulbapedia" in attribution.of_corpus(tmp_path / "train.1.txt")
+    assert attribution.of_corpus(tmp_path / "train.2.txt") == ""
