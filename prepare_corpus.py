@@ -202,8 +202,8 @@ def table(report: Report, arguments: argparse.Namespace) -> str:
     if report.removed_lines:
         line, count = report.removed_lines.most_common(1)[0]
         lines.append(
-            f"Of {len(report.removed_lines):,} lines that repeat {report.removed_lines.total():,} "
-            f'were removed, {count:,} times "{line[:60]}" (--keep-repeated-lines keeps them).'
+            f"Removed {report.removed_lines.total():,} lines that repeat, {count:,} times "
+            f'"{line[:60]}" (--keep-repeated-lines keeps them).'
         )
     return "\n".join(lines)
 
@@ -211,7 +211,8 @@ def table(report: Report, arguments: argparse.Namespace) -> str:
 def index(files: list[Path], report: Report) -> None:
     """Build the indexes of the copies, behind a progress bar; each with the files before it, which
     the same model has learned by then."""
-    with tqdm(desc="Indexing", unit="document") as bar:
+    total = report.train.documents if len(files) == 1 else None
+    with tqdm(desc="Indexing", total=total, unit="document") as bar:
         for n, file in enumerate(files):
             copies.build(
                 file,

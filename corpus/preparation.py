@@ -74,7 +74,7 @@ class Report:
         """Count a document that is dropped."""
         dropped = self.dropped.setdefault(reason, Dropped())
         dropped.add(text, words)
-        if len(dropped.examples) < _EXAMPLES:
+        if name and len(dropped.examples) < _EXAMPLES:
             dropped.examples.append(name)
 
 

@@ -30,7 +30,7 @@ def reason(text: str) -> str | None:
     rules = {
         "placeholder text": "lorem ipsum" in text.lower(),
         # Gopher: 80% of the words have a letter.
-        "mostly digits and symbols": letters < 0.6 * characters,
+        "mostly digits and symbols": letters < 0.5 * characters,
         # Gopher: 3 to 10 characters.
         "very short words": characters < 2.5 * len(words),
         "very long words": characters > 12 * len(words),

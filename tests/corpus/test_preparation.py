@@ -1,12 +1,14 @@
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from corpus.copies import index_of
 from corpus.documents import CorpusError, RawText, read_documents
-from corpus.preparation import Report, prepare
+from corpus.preparation import Report, prepare, stage_files
 
 
 def story(number: int, words: int = 80) -> str:
@@ -134,6 +136,143 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     small, large = peak(50), peak(250)
     assert (tmp_path / "train.txt").stat().st_size > 6_000_000
     assert large - small < 2_000_000
+
+
+def tale(seed: int, words: int = 200) -> str:
+    """Sentences that no other seed has."""
+    random = Random(seed)
+    drawn = ["".join(random.choices("abcdefghiklmnoprstu", k=5)) for _ in range(words)]
+    return ". ".join(" ".join(drawn[i : i + 10]).capitalize() for i in range(0, words, 10)) + "."
+
+
+def test_of_near_duplicates_the_longest_stays(tmp_path: Path) -> None:
+    longest = tale(1) + " And one more thing."
+    texts = [tale(0), tale(1), longest, tale(1).replace("a", "A", 1), tale(2)]
+    report = prepare(
+        (RawText(text, f"T{n}") for n, text in enumerate(texts)),
+        tmp_path / "train.txt",
+        tmp_path / "valid.txt",
+        near_duplicates=True,
+    )
+    assert list(read_documents(tmp_path / "train.txt")) == [tale(0), longest, tale(2)]
+    assert report.titles == ["T0", "T2", "T4"]
+    assert report.clusters == [["T2", "T1", "T3"]]
+    assert report.dropped["near-duplicate"].documents == 2
+    assert report.dropped["near-duplicate"].examples == ["T1", "T3"]
+
+
+def test_near_duplicates_are_never_on_both_sides(tmp_path: Path) -> None:
+    texts = [f"{tale(n)} {ending}." for ending in ("One", "Other") for n in range(100)]
+    report = prepare(
+        raw(texts),
+        tmp_path / "train.txt",
+        tmp_path / "valid.txt",
+        holdout=0.3,
+        near_duplicates=True,
+    )
+    train, valid = (set(read_documents(tmp_path / name)) for name in ("train.txt", "valid.txt"))
+    assert {text.rpartition(" ")[0] for text in valid}.isdisjoint(
+        text.rpartition(" ")[0] for text in train
+    )
+    assert (report.train.documents + report.valid.documents, len(report.clusters)) == (100, 50)
+
+
+def test_lines_that_a_source_repeats_go(tmp_path: Path) -> None:
+    footer = "Thanks for reading, and do subscribe."
+    texts = [RawText(f"{tale(n)}\n\n{footer}\n\nSo long, {n}.", source="blog") for n in range(8)]
+    texts += [RawText(f"{tale(20 + n)}\n{footer}", source="books") for n in range(3)]
+    texts += [RawText(f"{tale(30, words=60)}\n{footer}", source="blog")] * 2
+    texts += [RawText(f"{tale(31, words=50)}\n{footer}\n" + "\n".join([footer] * 3), source="blog")]
+    report = prepare(texts, tmp_path / "train.txt", tmp_path / "valid.txt", repeated_lines=True)
+    kept = [*read_documents(tmp_path / "train.txt"), *read_documents(tmp_path / "valid.txt")]
+    assert sorted(kept) == sorted(
+        [f"{tale(n)}\n\nSo long, {n}." for n in range(8)]
+        + [f"{tale(20 + n)}\n{footer}" for n in range(3)]
+        + [tale(30, words=60)]
+    )
+    # Eight, of the two that are equal one, and four of the one that is a stub without them.
+    assert report.removed_lines == {footer: 13}
+    assert {reason: d.documents for reason, d in report.dropped.items()} == {
+        "duplicate": 1,
+        "fewer than 60 words": 1,
+    }
+
+
+def test_long_foreign_and_poor_texts_are_dropped_with_their_reasons(tmp_path: Path) -> None:
+    english = "The otter and the wren went home before the fog came in. " * 3
+    german = "Der Otter und der Zaunkönig gingen nach Hause, bevor der Nebel kam. " * 3
+    texts = {
+        "en": english,
+        "de": german,
+        "short": "Sì.",
+        "long": english * 3,
+        "poor": "1 2 3 = 6. " * 9,
+    }
+    report = prepare(
+        (RawText(text, name) for name, text in texts.items()),
+        tmp_path / "train.txt",
+        tmp_path / "valid.txt",
+        min_words=1,
+        max_words=90,
+        language="en",
+        quality=True,
+    )
+    assert report.titles == ["en", "short"]
+    assert {reason: d.examples for reason, d in report.dropped.items()} == {
+        "not in the language en": ["de"],
+        "more than 90 words": ["long"],
+        "mostly digits and symbols": ["poor"],
+    }
+
+
+def test_a_weight_repeats_documents_apart_and_leaves_the_held_out(tmp_path: Path) -> None:
+    texts = [RawText(story(n), str(n), source="abc"[n % 3]) for n in range(300)]
+    report = prepare(
+        texts, tmp_path / "train.txt", tmp_path / "valid.txt", weights={"a": 2.5, "b": 0.5}
+    )
+    train = list(read_documents(tmp_path / "train.txt"))
+    valid = list(read_documents(tmp_path / "valid.txt"))
+    prepare(texts, tmp_path / "train2.txt", tmp_path / "valid2.txt")
+    assert valid == list(read_documents(tmp_path / "valid2.txt"))
+    assert set(valid).isdisjoint(train)
+    assert len(valid) == len(set(valid))
+    times = {n: train.count(story(n)) for n in range(300) if story(n) not in valid}
+    assert {times[n] for n in times if n % 3 == 0} == {2, 3}
+    assert {times[n] for n in times if n % 3 == 1} == {0, 1}
+    assert {times[n] for n in times if n % 3 == 2} == {1}
+    for source, share in ((0, 0.5), (1, 0.5)):
+        more = [times[n] % 2 for n in times if n % 3 == source]
+        assert 0.3 < sum(more) / len(more) < 0.7, share
+    assert all(one != other for one, other in pairwise(train))
+    assert report.titles == [text.split()[1].rstrip(":") for text in train]
+    left_out = report.dropped["left out by its weight"].documents
+    assert left_out == sum(count == 0 for count in times.values())
+
+
+def test_stages_have_files_of_their_own_and_one_held_out(tmp_path: Path) -> None:
+    texts = [RawText(story(n), source="abc"[n % 3]) for n in range(90)]
+    train, valid = tmp_path / "train.txt", tmp_path / "valid.txt"
+    report = prepare(texts, train, valid, stages=[["c"], ["a", "b"]])
+    first, second = (list(read_documents(path)) for path in stage_files(train, [1, 2]))
+    held_out = list(read_documents(valid))
+    assert sorted([*first, *second, *held_out]) == sorted(story(n) for n in range(90))
+    assert {int(text.split()[1].rstrip(":")) % 3 for text in first} == {2}
+    assert {int(text.split()[1].rstrip(":")) % 3 for text in second} == {0, 1}
+    assert report.train.documents == len(first) + len(second)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["train.1.txt", "train.2.txt", "valid.txt"]
+
+
+def test_a_stage_without_documents_is_an_error(tmp_path: Path) -> None:
+    texts = [RawText(story(1), source="a"), RawText("short", source="b")]
+    with pytest.raises(CorpusError, match=r"left for .*train\.2\.txt of 2 read \(1 had fewer"):
+        prepare(texts, tmp_path / "train.txt", tmp_path / "valid.txt", stages=[["a"], ["b"]])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_repaired_damage_is_counted(tmp_path: Path) -> None:
+    texts = [story(1), story(2) + " don\u2019t", story(3) + " <b>PokÃ©mon</b>"]
+    report = prepare(raw(texts), tmp_path / "train.txt", tmp_path / "valid.txt")
+    assert report.repaired == {"curly quotes and long dashes": 1, "wrong encoding": 1, "HTML": 1}
 
 
 def test_an_empty_report_is_all_zero() -> None:

@@ -86,6 +86,46 @@ def test_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+def test_a_stages_index_knows_the_stages_before(tmp_path: Path) -> None:
+    write_folder(tmp_path / "authors", range(20))
+    write_folder(tmp_path / "blog", range(20, 40))
+    (tmp_path / "mine.txt").write_text(story(41))
+    arguments = ("authors", "blog", "mine.txt", "--stages", "authors,blog+mine")
+    assert run("prepare_corpus.py", *arguments, "--mix", "mine=2", cwd=tmp_path).returncode == 0
+    first, second = (tmp_path / "data" / f"train.{n}.txt" for n in (1, 2))
+    texts = [list(read_documents(path)) for path in (first, second)]
+    assert texts[1].count(story(41)) == 2
+    indexes = [CopyIndex.open(index_of(path)) for path in (first, second)]
+    for index, known, unknown in (
+        (indexes[0], texts[0], texts[1]),
+        (indexes[1], texts[0] + texts[1], list(read_documents(tmp_path / "data/valid.txt"))),
+    ):
+        for text in known:
+            [copy] = index.find(text)
+            number = int(text.split()[1].rstrip(":"))
+            assert copy.source.startswith(story(41)[:60] if number == 41 else f"{number:03}")
+        assert not any(index.find(text) for text in unknown)
+    assert up_to_date(first, index_of(first))
+    assert up_to_date(second, index_of(second))
+
+
+def test_what_repeats_goes_unless_it_is_to_be_kept(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / f"{number}.txt").write_text(f"{story(number)}\nPlease do not repost.\n")
+    (tmp_path / "a" / "x.txt").write_text(f"{story(1)} and so on\nPlease do not repost.\n")
+    kept = ("--keep-near-duplicates", "--keep-repeated-lines")
+    for arguments, documents, lines in (((), 10, 0), (kept, 11, 11)):
+        out = tmp_path / "train.txt"
+        result = run(
+            "prepare_corpus.py", "a", "--out", out, "--holdout", "0", *arguments, cwd=tmp_path
+        )
+        texts = list(read_documents(out))
+        assert len(texts) == documents
+        assert sum(text.count("Please do not repost.") for text in texts) == lines
+        assert ("--keep-repeated-lines keeps them" in result.stdout) is (not arguments)
+
+
 def test_without_sources_it_takes_all_corpora_but_the_sample(tmp_path: Path) -> None:
     write_folder(tmp_path / "data/sample", range(5))
     (tmp_path / "data/empty").mkdir()
@@ -109,6 +149,15 @@ def test_without_sources_it_takes_all_corpora_but_the_sample(tmp_path: Path) -> 
         (["a", "--out", "a/train.txt"], 2, "must not lie in the source"),
         (["a/000.txt", "--out", "a/000.txt"], 2, "must not lie in the source"),
         (["a", "--out", "x.txt", "--valid", "./x.txt"], 2, "must differ"),
+        (["a", "--max-words", "9"], 2, "--max-words"),
+        (["a", "--language", "english"], 2, "--language"),
+        (["a", "--mix", "b=2"], 2, "b is none of the sources a"),
+        (["a", "--mix", "a=0"], 2, "not NAME=WEIGHT"),
+        (["a", "--mix", "a"], 2, "not NAME=WEIGHT"),
+        (["a", "--mix", "a=nan"], 2, "not NAME=WEIGHT"),
+        (["a", "--stages", "b"], 2, "each source once: a"),
+        (["a", "--stages", "a,a"], 2, "each source once: a"),
+        (["a", "--stages", "a", "--valid", "data/train.1.txt"], 2, "must differ"),
     ],
 )
 def test_wrong_use_is_told(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
