@@ -229,14 +229,14 @@ def _remove_repeated_lines(aside: _Aside, filters: _Filters, report: Report) -> 
     repeated = {source: lines for source, lines in found.items() if lines.finish()}
     seen: set[bytes] = set()
     for number, text in aside.documents() if repeated else ():
-        if lines := repeated.get(aside.sources[number]):
-            rest, removed = lines.remove(text)
-            report.removed_lines.update(removed)
-            report.cleaned_away += len(text) - len(rest)
-        else:
-            rest = text
+        lines = repeated.get(aside.sources[number])
+        rest, removed = lines.remove(text) if lines else (text, [])
+        report.removed_lines.update(removed)
+        report.cleaned_away += len(text) - len(rest)
         words, digest = count_words(rest), _digest(rest)
-        reason = "duplicate" if digest in seen else filters.reason_against(rest, words)
+        reason = filters.reason_against(rest, words) if removed else None
+        if reason is None and digest in seen:
+            reason = "duplicate"
         seen.add(digest)
         aside.digests[number] = None if reason else digest
         if reason:
