@@ -1,11 +1,13 @@
 import string
 import unicodedata
+from itertools import product
 
+import ftfy
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from corpus.cleaning import clean
+from corpus.cleaning import _DECODED_WELL, _MOJIBAKE, clean
 from corpus.documents import DELIMITER
 
 
@@ -88,6 +90,16 @@ def test_what_comes_out_is_clean(raw: str) -> None:
     assert unicodedata.is_normalized("NFC", text)
     assert not any(unicodedata.category(c) in ("Cc", "Cs") for c in text.replace("\n", ""))
     text.encode()
+
+
+@pytest.mark.parametrize("characters", ["é“”’… a", "ñö–— a", "éçü“ .", "áëú‘x\t"])
+def test_what_ftfy_need_not_see_it_would_not_change(characters: str) -> None:
+    seen = 0
+    for line in map("".join, product(characters, repeat=5)):
+        if _DECODED_WELL.fullmatch(line):
+            seen += 1
+            assert ftfy.fix_text(line, _MOJIBAKE) == line
+    assert seen > 100
 
 
 plain_words = st.text(string.ascii_letters + string.digits + ".,:;!?'\"()-$%/+*", min_size=1)
