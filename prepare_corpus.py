@@ -30,13 +30,12 @@ examples:
         data/train.1.txt has the authors, data/train.2.txt the blog, to be learned after:
             python train_gpt2.py --run me --corpus data/train.1.txt --steps 1000
             python train_gpt2.py --run me --corpus data/train.2.txt --steps 1400
-
   python prepare_corpus.py --report
         and a page that says what there is, what it is good for and what to do about it
 
-Of documents that are nearly the same the longest stays; lines that a source repeats in a fifth of
-its documents, and in more than five, are removed. The weights of --mix do not touch what is held
-out, which no training file has, of whatever stage.
+Of documents that are nearly the same the longest stays; lines that stand at the beginning or end of
+a fifth of a source's documents, and of more than five, are removed. The weights of --mix do not
+touch what is held out, which no training file has, of whatever stage.
 
 Beside OUT lies its copy index, OUT.copies: which words of a story are copied from which document (a
 stage's index knows those of the stages before it, too); and OUT.attribution, where the sources name

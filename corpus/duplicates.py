@@ -21,10 +21,12 @@ _SIMILAR = 0.75  # shared runs of all runs of both (Jaccard), as estimated: give
 _SEED = 1
 
 # A line is boilerplate where more documents of a source than this have it, and this share of them.
-# Shorter lines are how people talk in one chat after another, or headings.
+# It stands at a document's beginning or end: of a fifth of all novels somebody asks "What do you
+# mean?" in the middle. Shorter lines are how people talk in one chat after another, or headings.
 _MORE_THAN = 5
 _SHARE = 0.2
-_FEWEST_WORDS = 4
+_EDGE = 20  # lines, empty ones too
+_FEWEST_WORDS = 5
 _MOST_COUNTED = 200_000  # different lines at once
 
 
@@ -103,7 +105,9 @@ class RepeatedLines:
     def add(self, text: str) -> None:
         """Count a document's lines."""
         self._documents += 1
-        self._counts.update({hash(line) for line in text.split("\n") if _is_counted(line)})
+        lines = text.split("\n")
+        edges = lines[:_EDGE] + lines[_EDGE:][-_EDGE:]
+        self._counts.update({hash(line) for line in edges if _is_counted(line)})
         least = 1
         while len(self._counts) > _MOST_COUNTED:
             self._counts = Counter({line: n for line, n in self._counts.items() if n > least})
@@ -119,10 +123,16 @@ class RepeatedLines:
     def remove(self, text: str) -> tuple[str, list[str]]:
         """A cleaned text without them, and the lines that it had of them."""
         lines = text.split("\n")
-        removed = [line for line in lines if hash(line) in self._repeated and _is_counted(line)]
-        if not removed:
+        middle = range(_EDGE, len(lines) - _EDGE)
+        numbers = {
+            number
+            for number, line in enumerate(lines)
+            if hash(line) in self._repeated and _is_counted(line) and number not in middle
+        }
+        if not numbers:
             return text, []
-        kept = "\n".join(line for line in lines if hash(line) not in self._repeated)
+        removed = [line for number, line in enumerate(lines) if number in numbers]
+        kept = "\n".join(line for number, line in enumerate(lines) if number not in numbers)
         return re.sub("\n\n\n+", "\n\n", kept).strip(), removed
 
 

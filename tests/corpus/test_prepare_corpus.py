@@ -112,8 +112,10 @@ def test_a_stages_index_knows_the_stages_before(tmp_path: Path) -> None:
 def test_what_repeats_goes_unless_it_is_to_be_kept(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / "a").mkdir(exist_ok=True)
-        (tmp_path / "a" / f"{number}.txt").write_text(f"{story(number)}\nPlease do not repost.\n")
-    (tmp_path / "a" / "x.txt").write_text(f"{story(1)} and so on\nPlease do not repost.\n")
+        (tmp_path / "a" / f"{number}.txt").write_text(
+            f"{story(number)}\nPlease do not repost this.\n"
+        )
+    (tmp_path / "a" / "x.txt").write_text(f"{story(1)} and so on\nPlease do not repost this.\n")
     kept = ("--keep-near-duplicates", "--keep-repeated-lines")
     for arguments, documents, lines in (((), 10, 0), (kept, 11, 11)):
         out = tmp_path / "train.txt"
@@ -122,7 +124,7 @@ def test_what_repeats_goes_unless_it_is_to_be_kept(tmp_path: Path) -> None:
         )
         texts = list(read_documents(out))
         assert len(texts) == documents
-        assert sum(text.count("Please do not repost.") for text in texts) == lines
+        assert sum(text.count("Please do not repost this.") for text in texts) == lines
         assert ("--keep-repeated-lines keeps them" in result.stdout) is (not arguments)
 
 
