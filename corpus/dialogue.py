@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from itertools import chain, count
 
 from corpus.importers.source import Dropped, Message, Text
@@ -203,10 +204,11 @@ class Scenes:
         lines = self._lines([m for m in scene if m.mine or self._others])
         if lines:
             first = next((message.date for message in scene if message.date), None)
-            start = f"{first:%Y%m%d-%H%M%S}" if first else None
+            # A conversation bears the names of people, which are not told.
+            name = blake2b(now.name.encode(errors="replace"), digest_size=4).hexdigest()
             yield Text(
                 text="\n\n".join(lines),
-                id=f"{now.name}-{start}" if start else None,
+                id=f"{name}-{first:%Y%m%d-%H%M%S}" if first else None,
                 date=first,
                 mine=True,
             )

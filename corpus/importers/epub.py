@@ -92,7 +92,8 @@ def _chapter(
     identifier = book.get("identifier")
     return Text(
         text=text,
-        id=f"{book.get('title', '')}-{identifier}-{number:03}" if identifier else None,
+        # The chapters' order shows in their names, which are cut short at the end.
+        id=f"{book.get('title', '')[:30]}-{number:03}-{identifier}" if identifier else None,
         title=title or book.get("title"),
         author=book.get("creator") or None,
     )
