@@ -79,9 +79,9 @@ def test_chapters_follow_the_spine(tmp_path: Path) -> None:
         ]
     )
     assert items(made(tmp_path, {"a.epub": content}), SOURCE) == [
-        Text(text=STORY.strip(), id="Foxes-urn:1-001", title="One two", author="Ada"),
+        Text(text=STORY.strip(), id="Foxes-001-urn:1", title="One two", author="Ada"),
         Dropped("without text"),
-        Text(text=f"{STORY.strip()}\n\nThree.", id="Foxes-urn:1-003", title="Foxes", author="Ada"),
+        Text(text=f"{STORY.strip()}\n\nThree.", id="Foxes-003-urn:1", title="Foxes", author="Ada"),
     ]
 
 
