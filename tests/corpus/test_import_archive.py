@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,40 @@ def test_a_mixed_folder(tmp_path: Path) -> None:
     assert "broken: my export/RC_2014, line 3: is no JSON" in result.stdout
     index = [json.loads(line) for line in (out / "index.jsonl").open(encoding="utf-8")]
     assert [entry["id"] for entry in index] == sorted(texts(out))
+
+
+def test_all_real_files_in_one_command(shared_data: Path, tmp_path: Path) -> None:
+    names = [
+        "blogger",
+        "chat",
+        "discord_package",
+        "episodes_serebii",
+        "epub",
+        "facebook",
+        "reddit",
+        "takeout",
+        "text",
+        "tumblr",
+        "wordpress",
+        "writingprompts",
+    ]
+    one_by_one: Counter[str] = Counter()
+    policy = Policy(me=frozenset({"alice", "a"}), others=True, include_private=True)
+    for name in names:
+        report = Report()
+        with Archive([shared_data / name]) as archive:
+            for document in import_archive(archive, policy, report):
+                one_by_one[str(document.source)] += 1
+    options = ["--out", "all", "--me", "Alice", "--me", "A", "--others", "--include-private"]
+    result = run(*(shared_data / name for name in names), *options, cwd=tmp_path)
+    assert result.returncode == 0
+    told = json.loads((tmp_path / "all/import.json").read_text(encoding="utf-8"))
+    made = {label: tally["documents"] for label, tally in told["sources"].items()}
+    assert {label: count for label, count in made.items() if count} == one_by_one
+    assert len(texts(tmp_path / "all")) == one_by_one.total()
+    assert len(one_by_one) >= 10
+    (broken,) = {Path(one["place"]).name for one in told["broken"]}
+    assert broken == "prompts_quoted.wp_source"  # whose stories are not there
 
 
 def test_a_chat_as_dialogue(tmp_path: Path) -> None:
