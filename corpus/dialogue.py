@@ -145,6 +145,7 @@ class _Conversation:
     waiting: list[tuple[float, int, Message]] = field(default_factory=list)  # a heap, by time
     scene: list[Message] = field(default_factory=list)
     people: _People = field(default_factory=_People)
+    has_others: bool = False
     read: int = 0
     time_read: float = 0.0
     time_passed_on: float = 0.0
@@ -169,6 +170,7 @@ class Scenes:
             self._conversation = _Conversation(message.conversation)
         now = self._conversation
         now.people.add(message.sender, mine=bool(message.mine))
+        now.has_others |= not message.mine
         # Without a date it stays behind the one before.
         time = _seconds(message.date) if message.date else now.time_read
         now.time_read, now.read = time, now.read + 1
@@ -194,7 +196,8 @@ class Scenes:
         now = self._conversation
         scene, now.scene = now.scene, []
         whose = {bool(message.mine) for message in scene}
-        if self._others and len(whose) == 1:
+        # Of some archives, nobody else's lines are to be had at all.
+        if self._others and len(whose) == 1 and now.has_others:
             yield Dropped("one-sided scene")
             return
         if not self._others:

@@ -61,6 +61,12 @@ def test_runs_are_joined_and_everybody_has_a_sign() -> None:
     assert texts(*talk) == ["- Hello! Anybody there?\n\n> Yes.\n\n> I am, too.\n\n- Good."]
 
 
+def test_an_archive_that_has_only_ones_own_lines_is_kept() -> None:
+    assert texts(message("me", "a"), message("me", "b", 400)) == ["- a", "- b"]
+    only_others = [message("Ann", "a"), message("Bob", "b", 1)]
+    assert scenes(*only_others) == [Dropped("one-sided scene")]
+
+
 def test_a_long_silence_ends_a_scene_and_one_sided_ones_are_dropped() -> None:
     talk = [
         message("me", "a"),
