@@ -4,11 +4,13 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain, islice, pairwise
 from tempfile import SpooledTemporaryFile
 
 from corpus.importers.source import Item, Message
 
 _IN_MEMORY = 1 << 24  # bytes of messages; more wait in a temporary file
+_LOOKED_AT = 100  # items, to see which way the time goes
 
 
 def in_time(items: Iterable[Item], *, newest_first: bool = False) -> Iterator[Item]:
@@ -38,3 +40,22 @@ def in_time(items: Iterable[Item], *, newest_first: bool = False) -> Iterator[It
             fields = json.loads(spool.readline())
             date = fields.pop("date")
             yield Message(date=datetime.fromisoformat(date) if date else None, **fields)
+
+
+def oldest_first(items: Iterable[Item]) -> Iterator[Item]:
+    """The items of one conversation; brought in order where their messages begin with the newest,
+    and else as they are."""
+    rest = iter(items)
+    head = list(islice(rest, _LOOKED_AT))
+    everything = chain(head, rest)
+    yield from in_time(everything, newest_first=True) if _is_newest_first(head) else everything
+
+
+def _is_newest_first(items: list[Item]) -> bool:
+    dates = [
+        item.date.replace(tzinfo=item.date.tzinfo or UTC)
+        for item in items
+        if isinstance(item, Message) and item.date
+    ]
+    steps = list(pairwise(dates))
+    return sum(a > b for a, b in steps) > sum(a < b for a, b in steps)

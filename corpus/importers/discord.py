@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from corpus.archive import READ_ERRORS, File
+from corpus.importers.chronology import oldest_first
 from corpus.importers.json_stream import field, json_values, text_field
-from corpus.importers.order import oldest_first
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
 _CHANNEL_FOLDER = re.compile(r"c?(\d{5,20})")
