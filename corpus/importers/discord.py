@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from corpus.archive import READ_ERRORS, File
 from corpus.importers.chronology import oldest_first
-from corpus.importers.json_stream import field, json_values, text_field
+from corpus.importers.json_values import Value, field, text_field, values, whole
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
 _CHANNEL_FOLDER = re.compile(r"c?(\d{5,20})")
@@ -40,38 +40,38 @@ def _read_package(file: File) -> Iterator[Item]:
 
 def _package_items(file: File) -> Iterator[Item]:
     conversation = _conversation(file)
-    records = _csv_records(file) if file.suffix == ".csv" else json_values(file, "item")
-    for number, (_, record) in enumerate(records, start=1):
-        if isinstance(record, Broken):
-            yield record
-        elif not isinstance(record, dict):
+    records = _csv_records(file) if file.suffix == ".csv" else values(file, "item")
+    for number, found in enumerate(records, start=1):
+        if isinstance(found, Broken):
+            yield found
+        elif not isinstance(found.value, dict):
             yield Broken(f"{file.path}, message {number}", "is no message")
-        elif text := text_field(record, "Contents").strip():
+        elif text := text_field(found.value, "Contents").strip():
             yield Message(
                 conversation=conversation,
                 sender="me",
                 text=text,
-                date=_date(text_field(record, "Timestamp")),
+                date=_date(text_field(found.value, "Timestamp")),
                 mine=True,
             )
         else:
             yield Dropped("without text")
 
 
-def _csv_records(file: File) -> Iterator[tuple[str, object]]:
+def _csv_records(file: File) -> Iterator[Value | Broken]:
     with file.open() as stream:
         rows = csv.DictReader(
             io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
         )
         while True:
             try:
-                yield "", next(rows)
+                yield Value("", next(rows))
             except StopIteration:
                 return
             except csv.Error as error:
-                yield "", Broken(f"{file.path}, line {rows.line_num}", str(error))
+                yield Broken(f"{file.path}, line {rows.line_num}", str(error))
             except READ_ERRORS as error:
-                yield "", Broken(str(file.path), str(error))
+                yield Broken(str(file.path), str(error))
                 return
 
 
@@ -80,15 +80,10 @@ def _conversation(file: File) -> str:
     found = _CHANNEL_FOLDER.fullmatch(file.path.parent.name)
     channel = found[1] if found else file.path.parent.name
     index = file.archive.find(file.path.parent.parent / "index.json")
-    name = text_field(_whole(index), channel) or text_field(
-        _whole(file.sibling("channel.json")), "name"
+    name = text_field(whole(index), channel) or text_field(
+        whole(file.sibling("channel.json")), "name"
     )
     return f"{name} {channel}".strip()
-
-
-def _whole(file: File | None) -> object:
-    """A companion's content; None if it cannot be read: it only has names."""
-    return next((value for _, value in json_values(file, "")), None) if file else None
 
 
 def _is_export(file: File) -> bool:
@@ -107,10 +102,12 @@ def _export_items(file: File) -> Iterator[Item]:
     seen = deque[str](maxlen=_REMEMBERED)
     seen_ids: set[str] = set()
     number = 0
-    for path, value in json_values(file, "channel", "messages.item"):
-        if isinstance(value, Broken):
-            yield value
-        elif path == "channel":
+    for found in values(file, "channel", "messages.item"):
+        if isinstance(found, Broken):
+            yield found
+            continue
+        path, value = found
+        if path == "channel":
             name = f"{text_field(value, 'name')} {text_field(value, 'id')}"
             conversation = name.strip() or conversation
         else:

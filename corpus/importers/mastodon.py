@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from corpus.archive import File
-from corpus.importers.json_stream import field, json_values, text_field
+from corpus.importers.json_values import field, text_field, values, whole
 from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
@@ -26,13 +26,12 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """What the owner wrote; public is what everybody can see, whether listed or not."""
-    actor = file.sibling("actor.json")
-    account = next((value for _, value in json_values(actor, "")), None) if actor else None
-    author = text_field(account, "preferredUsername")
-    for number, (_, activity) in enumerate(json_values(file, "orderedItems.item"), start=1):
-        if isinstance(activity, Broken):
-            yield activity
+    author = text_field(whole(file.sibling("actor.json")), "preferredUsername")
+    for number, found in enumerate(values(file, "orderedItems.item"), start=1):
+        if isinstance(found, Broken):
+            yield found
             continue
+        activity = found.value
         kind = text_field(activity, "type")
         if kind == "Announce":
             yield Dropped("reshared")

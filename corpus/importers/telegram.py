@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from corpus.archive import File
-from corpus.importers.json_stream import field, json_values, text_field
+from corpus.importers.json_values import field, text_field, values
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
 _OWNER = "personal_information.user_id"
@@ -30,10 +30,12 @@ def read(file: File) -> Iterator[Item]:
     owner = ""
     chat: dict[str, str] = {}
     number = 0
-    for path, value in json_values(file, _OWNER, *_CHAT, *_MESSAGES):
-        if isinstance(value, Broken):
-            yield value
-        elif path == _OWNER:
+    for found in values(file, _OWNER, *_CHAT, *_MESSAGES):
+        if isinstance(found, Broken):
+            yield found
+            continue
+        path, value = found
+        if path == _OWNER:
             owner = text_field({"id": value}, "id")
         elif path in _CHAT:
             key = path.rpartition(".")[2]

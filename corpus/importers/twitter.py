@@ -6,7 +6,7 @@ from datetime import datetime
 from html import unescape
 
 from corpus.archive import File
-from corpus.importers.json_stream import field, json_values, text_field
+from corpus.importers.json_values import Value, field, text_field, values
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 # "window.YTD.tweets.part0 = [": of years ago, "tweet".
@@ -23,14 +23,14 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """The owner's tweets and answers."""
-    owner = text_field(_companion(file, "account.js"), "account", "username")
+    owner = text_field(next(_records(file, "account.js"), None), "account", "username")
     public = not _is_protected(file)
     long_posts = _long_posts(file)
-    for number, (_, value) in enumerate(json_values(file, "item"), start=1):
-        if isinstance(value, Broken):
-            yield value
+    for number, found in enumerate(values(file, "item"), start=1):
+        if isinstance(found, Broken):
+            yield found
             continue
-        tweet = field(value, "tweet") or value  # of years ago, without the box
+        tweet = field(found.value, "tweet") or found.value  # of years ago, without the box
         if isinstance(field(tweet, "full_text") or field(tweet, "text"), str):
             yield _item(tweet, owner, public, long_posts)
         else:
@@ -72,10 +72,9 @@ def _long_posts(file: File) -> dict[str, list[str]]:
     """The long posts by their beginnings; tweets.js has them cut, and no id leads from one to the
     other."""
     posts: dict[str, list[str]] = {}
-    if notes := file.sibling("note-tweet.js"):
-        for _, value in json_values(notes, "item"):
-            if text := unescape(text_field(value, "noteTweet", "core", "text")):
-                posts.setdefault(_plain(text)[:_COMPARED], []).append(text)
+    for note in _records(file, "note-tweet.js"):
+        if text := unescape(text_field(note, "noteTweet", "core", "text")):
+            posts.setdefault(_plain(text)[:_COMPARED], []).append(text)
     return posts
 
 
@@ -93,19 +92,16 @@ def _plain(text: str) -> str:
 
 def _is_protected(file: File) -> bool:
     """Whether only followers could read the account when it was saved."""
-    history = file.sibling("protected-history.js")
-    if history is None:
-        return False
-    changes = [value for _, value in json_values(history, "item")]
+    changes = list(_records(file, "protected-history.js"))
     changes.sort(key=lambda change: text_field(change, "protectedHistory", "protectedAt"))
     actions = [text_field(change, "protectedHistory", "action") for change in changes]
     return bool(actions) and actions[-1].lower() == "protect"
 
 
-def _companion(file: File, name: str) -> object:
-    """The first record of a file beside it; None if there is none."""
-    found = file.sibling(name)
-    return next((value for _, value in json_values(found, "item")), None) if found else None
+def _records(file: File, name: str) -> Iterator[object]:
+    """What a file beside it lists; nothing if there is none."""
+    if found := file.sibling(name):
+        yield from (one.value for one in values(found, "item") if isinstance(one, Value))
 
 
 def _date(text: str) -> datetime | None:
