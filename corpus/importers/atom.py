@@ -4,6 +4,7 @@ from datetime import datetime
 
 from lxml import etree
 
+from corpus.importers.dates import from_iso
 from corpus.importers.elements import child_text
 from corpus.importers.markup import html_text
 
@@ -45,9 +46,5 @@ def author(entry: "etree._Element") -> str | None:
 
 def date(entry: "etree._Element") -> datetime | None:
     """When it was published, or else changed."""
-    for name in ("published", "updated"):
-        try:
-            return datetime.fromisoformat(child_text(entry, f"{ATOM}{name}").strip())
-        except ValueError:
-            continue
-    return None
+    texts = (child_text(entry, f"{ATOM}{name}").strip() for name in ("published", "updated"))
+    return next(filter(None, map(from_iso, texts)), None)

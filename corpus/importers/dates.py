@@ -1,7 +1,7 @@
 """Dates as exports write them."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import parsedate_to_datetime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,6 +41,15 @@ def from_english(text: str) -> datetime | None:
         f"{day or day_before} {(month or month_after)[:3]} {year} "
         f"{hours}:{minute}:{second or '00'} {offset}"
     )
+
+
+def from_iso(text: str, *, zone: tzinfo | None = None) -> datetime | None:
+    """The date of an ISO 8601 text; None if it is none. zone: where it names none."""
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or zone)
 
 
 def from_rfc2822(text: str) -> datetime | None:

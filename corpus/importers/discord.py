@@ -6,10 +6,11 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 
 from corpus.archive import READ_ERRORS, File
 from corpus.importers.chronology import oldest_first
+from corpus.importers.dates import from_iso
 from corpus.importers.json_values import Value, field, text_field, values, whole
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
@@ -51,7 +52,7 @@ def _package_items(file: File) -> Iterator[Item]:
                 conversation=conversation,
                 sender="me",
                 text=text,
-                date=_date(text_field(found.value, "Timestamp")),
+                date=from_iso(text_field(found.value, "Timestamp"), zone=UTC),
                 mine=True,
             )
         else:
@@ -143,16 +144,8 @@ def _export_item(message: object, conversation: str) -> Item:
         conversation=conversation,
         sender=name,
         text=text,
-        date=_date(text_field(message, "timestamp")),
+        date=from_iso(text_field(message, "timestamp"), zone=UTC),
     )
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 PACKAGE = Source("discord", "Discord", _is_package, _read_package)

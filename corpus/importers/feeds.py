@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from lxml import etree
 
 from corpus.archive import File
 from corpus.importers import atom
+from corpus.importers.dates import from_iso, from_rfc2822
 from corpus.importers.elements import child_text, elements
 from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
@@ -63,21 +62,11 @@ def _from_rss(item: "etree._Element") -> Text:
         # Some number their items from 1.
         id=guid if ":" in guid else f"{link} {guid}".strip() or None,
         title=" ".join(html_text(child("title")).split()) or None,
-        date=_date(child("pubDate"), item.findtext(f"{_DUBLIN_CORE}date") or ""),
+        date=from_rfc2822(child("pubDate"))
+        or from_iso((item.findtext(f"{_DUBLIN_CORE}date") or "").strip()),
         url=link or None,
         author=author.strip() or None,
     )
-
-
-def _date(of_rss: str, of_dublin_core: str) -> datetime | None:
-    try:
-        return parsedate_to_datetime(of_rss)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        pass
-    try:
-        return datetime.fromisoformat(of_dublin_core.strip())
-    except ValueError:
-        return None
 
 
 SOURCE = Source("feed", "RSS and Atom feeds", recognises, read)

@@ -11,6 +11,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from corpus.archive import File
+from corpus.importers.dates import from_iso
 from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
@@ -129,10 +130,7 @@ def _date(value: object) -> datetime | None:
         return value
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
-    try:
-        return datetime.fromisoformat(str(value).strip())
-    except ValueError:
-        return None
+    return from_iso(str(value).strip())
 
 
 SOURCE = Source("markdown", "Markdown", recognises, read)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from urllib.parse import urlsplit
 
 from corpus.archive import File
+from corpus.importers.dates import from_iso
 from corpus.importers.json_values import field, text_field, values, whole
 from corpus.importers.markup import html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
@@ -54,7 +55,7 @@ def _item(activity: object, author: str) -> Item:
         text=text,
         id=_id(url),
         title=text_field(post, "summary").strip() or None,  # a content warning
-        date=_date(text_field(post, "published") or text_field(activity, "published")),
+        date=from_iso(text_field(post, "published") or text_field(activity, "published"), zone=UTC),
         url=text_field(post, "url") or url or None,
         author=author or text_field(activity, "actor").rstrip("/").rpartition("/")[2] or None,
         mine=True,
@@ -74,14 +75,6 @@ def _id(url: str) -> str | None:
         return url
     number = parts.path.rstrip("/").rpartition("/")[2]
     return f"{parts.netloc}-{number}" if parts.netloc and number else url or None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 SOURCE = Source("mastodon", "Mastodon", recognises, read)

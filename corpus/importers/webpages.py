@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from corpus.archive import File
+from corpus.importers.dates import from_iso
 from corpus.importers.markup import decode_html, html_text
 from corpus.importers.source import Dropped, Item, Source, Text
 
@@ -48,7 +48,7 @@ def read(file: File) -> Iterator[Item]:
     if words < _FEWEST_WORDS or unlinked < words / 2:
         yield Dropped("without text")
         return
-    yield Text(text=text, id=url, title=title, date=_date(date), url=url, author=author)
+    yield Text(text=text, id=url, title=title, date=from_iso(date or ""), url=url, author=author)
 
 
 def _main(tree: LexborHTMLParser) -> LexborNode | None:
@@ -72,13 +72,6 @@ def _title(tree: LexborHTMLParser) -> str | None:
 def _attribute(tree: LexborHTMLParser, selector: str, name: str) -> str | None:
     found = tree.css_first(selector)
     return ((found.attributes.get(name) or "").strip() or None) if found else None
-
-
-def _date(text: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
 
 
 SOURCE = Source("webpage", "Web pages", recognises, read)

@@ -8,9 +8,9 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 
 from corpus.archive import File
+from corpus.importers.dates import from_iso
 from corpus.importers.json_values import mappings, text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
@@ -64,16 +64,9 @@ def _item(row: list[str], place: str) -> Item:
     return Text(
         text=body,
         id=next(filter(_ID.fullmatch, row), None),
-        date=_date(next(filter(_DATE.fullmatch, row), "")),
+        date=from_iso(next(filter(_DATE.fullmatch, row), "").replace(" UTC", "+00:00")),
         mine=True,
     )
-
-
-def _date(written: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(written.replace(" UTC", "+00:00"))
-    except ValueError:
-        return None
 
 
 SOURCE = Source("youtube", "YouTube", recognises, read)
