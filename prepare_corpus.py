@@ -289,14 +289,17 @@ def main() -> int:
         print(f"error: the copy index: {error}", file=sys.stderr)
         return 1
     print(table(report, arguments))
+    if attribution.is_non_commercial(terms):
+        print(attribution.NON_COMMERCIAL)
     if arguments.report:
         try:
             print(f"report: {examine(arguments, report)}")
+        except KeyboardInterrupt:
+            print("\nInterrupted. All is written but the report.", file=sys.stderr)
+            return 130
         except (CheckpointError, CorpusError, OSError) as error:
             print(f"error: the report: {error}", file=sys.stderr)
             return 1
-    if attribution.is_non_commercial(terms):
-        print(attribution.NON_COMMERCIAL)
     return 0
 
 
