@@ -291,15 +291,19 @@ def main() -> int:
     print(table(report, arguments))
     if attribution.is_non_commercial(terms):
         print(attribution.NON_COMMERCIAL)
-    if arguments.report:
-        try:
-            print(f"report: {examine(arguments, report)}")
-        except KeyboardInterrupt:
-            print("\nInterrupted. All is written but the report.", file=sys.stderr)
-            return 130
-        except (CheckpointError, CorpusError, OSError) as error:
-            print(f"error: the report: {error}", file=sys.stderr)
-            return 1
+    return write_report(arguments, report) if arguments.report else 0
+
+
+def write_report(arguments: argparse.Namespace, report: Report) -> int:
+    """Examine what was prepared; returns the exit code."""
+    try:
+        print(f"report: {examine(arguments, report)}")
+    except KeyboardInterrupt:
+        print("\nInterrupted. All is written but the report.", file=sys.stderr)
+        return 130
+    except (CheckpointError, CorpusError, OSError) as error:
+        print(f"error: the report: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
