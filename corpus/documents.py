@@ -9,10 +9,11 @@ A *delimited file* (``train.txt``) joins documents with ``<|endoftext|>`` on a l
 """
 
 import json
-import tempfile
+import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -64,54 +65,49 @@ class CorpusFolder:
     Every file is written aside and renamed, and a document's text before its line in the
     index, so a crawl killed at any moment leaves a folder of whole documents.
 
-    Raises CorpusError if the folder's index is not what this class writes.
+    All methods raise CorpusError if the folder's index is not what this class writes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Where each document's line begins: of millions, the lines themselves would be too much.
-        self._places = {id: place for id, place, _ in read_index(path)}
 
     def __contains__(self, document_id: str) -> bool:
-        return document_id in self._places and self._text_path(document_id).exists()
+        return document_id in self._revisions and self._text_path(document_id).exists()
 
     def __iter__(self) -> Iterator[str]:
         """The ids of the documents, in order."""
-        return iter(self._places)
+        return iter(sorted(self._revisions))
 
     def revision(self, document_id: str) -> int | None:
         """The revision of a document that is here; None if it is not, or has none."""
-        if document_id not in self:
-            return None
-        with (self.path / INDEX_NAME).open("rb") as index:
-            index.seek(self._places[document_id])
-            revision = json.loads(index.readline()).get("revision")
-        return revision if isinstance(revision, int) else None
+        return self._revisions[document_id] if document_id in self else None
 
     def put(self, documents: Iterable[Document]) -> None:
         """Add documents, or replace those of the same id, streaming; the index is written at the
         end, in the order of the ids."""
-        index_path = self.path / INDEX_NAME
-        new: dict[str, int] = {}
-        self.path.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            added = stack.enter_context(tempfile.TemporaryFile(dir=self.path))
+        # In a temporary file: of millions of documents, the entries would be too much for memory.
+        with closing(sqlite3.connect("")) as database:
+            database.execute("CREATE TABLE entry (id TEXT PRIMARY KEY, line BLOB) WITHOUT ROWID")
+            insert = "INSERT OR REPLACE INTO entry VALUES (?, ?)"
+            known = ((document_id, line) for document_id, line, _ in read_index(self.path))
+            database.executemany(insert, known)
+            self.path.mkdir(parents=True, exist_ok=True)
             for document in documents:
                 with write_aside(self._text_path(document.id)) as file:
                     file.write(document.text + "\n")
-                entry = {key: value for key, value in asdict(document).items() if value is not None}
+                entry = {key: value for key, value in vars(document).items() if value is not None}
                 del entry["text"]
-                new[document.id] = added.tell()
-                added.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-            old = stack.enter_context(index_path.open("rb")) if self._places else added
-            places = {}
-            with replacing(index_path) as aside, aside.open("wb") as index:
-                for document_id in sorted(self._places | new):
-                    source = added if document_id in new else old
-                    source.seek(new.get(document_id, self._places.get(document_id, 0)))
-                    places[document_id] = index.tell()
-                    index.write(source.readline())
-            self._places = places
+                line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+                database.execute(insert, (document.id, line))
+            with replacing(self.path / INDEX_NAME) as aside, aside.open("wb") as index:
+                lines = database.execute("SELECT line FROM entry ORDER BY id")
+                index.writelines(line for (line,) in lines)
+        self.__dict__.pop("_revisions", None)
+
+    @cached_property
+    def _revisions(self) -> dict[str, int | None]:
+        found = ((id, entry.get("revision")) for id, _, entry in read_index(self.path))
+        return {id: revision if isinstance(revision, int) else None for id, revision in found}
 
     def _text_path(self, document_id: str) -> Path:
         return self.path / file_name(document_id)
@@ -160,11 +156,14 @@ def read_texts(source: Path) -> Iterator[RawText]:
     Raises CorpusError if there is nothing to read at ``source``, or its index is broken.
     """
     if source.is_dir():
-        titles = {file_name(id): entry.get("title") for id, _, entry in read_index(source)}
+        titles = {
+            file_name(id): entry["title"]
+            for id, _, entry in read_index(source)
+            if isinstance(entry.get("title"), str)
+        }
         for path in text_files(source):
-            title = titles.get(path.name)
             text = _decode(path.read_bytes()).strip()
-            yield RawText(text, title if isinstance(title, str) else unquote(path.stem))
+            yield RawText(text, titles.get(path.name, unquote(path.stem)))
     elif source.is_file():
         yield from map(RawText, read_documents(source))
     else:
@@ -219,20 +218,20 @@ def _decode(raw: bytes) -> str:
     return text.replace("\r\n", "\n")
 
 
-def read_index(folder: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Id, place and content of each entry of a folder's index; the last one of an id counts.
+def read_index(folder: Path) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
+    """Id, line and content of each entry of a folder's index; the last one of an id counts.
 
     Raises CorpusError if the index is broken.
     """
     path = folder / INDEX_NAME
     if not path.exists():
         return
-    place = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 entry = json.loads(line)
-                yield str(entry["id"]), place, entry
+                document_id = str(entry["id"])
+                document_id.encode()  # JSON may hold what UTF-8 cannot
+                yield document_id, line.rstrip(b"\r\n") + b"\n", entry
             except (ValueError, TypeError, KeyError) as error:
                 raise CorpusError(f"{path}, line {number}: not an index entry") from error
-            place += len(line)

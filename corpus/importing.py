@@ -7,8 +7,10 @@ import io
 import json
 import math
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -114,26 +116,14 @@ def import_archive(
     """
     for place, what in archive.problems:
         report.add_broken(Broken(place, what))
-    seen: set[bytes] = set()
-    names = None if policy.keep_names else Names()
-    for file in archive:
-        found = source or recognise(file)
-        if found is None:
-            _add_unknown(file, report)
-            progress(file.size)
-            continue
-        tally = report.sources.setdefault(found.label, Tally())
-        tally.files += 1
-        items = _read(found, _watched(file, progress))
-        for text in _texts(items, policy, names, tally, report):
-            document = _document(text, found, policy, tally, report)
-            if document is None:
-                continue
-            key = blake2b(document.id.encode(), digest_size=8).digest()
-            if key in seen:
+    # In a temporary file: of millions of documents, the ids would be too much for memory.
+    with closing(sqlite3.connect("")) as database:
+        database.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        insert = "INSERT OR IGNORE INTO seen VALUES (?)"
+        for document, tally in _documents(archive, policy, report, source, progress):
+            if not database.execute(insert, (document.id,)).rowcount:
                 tally.dropped["there already"] += 1
                 continue
-            seen.add(key)
             tally.documents += 1
             tally.words += len(document.text.split())
             yield document
@@ -149,6 +139,29 @@ def write_report(report: Report, folder: Path) -> None:
 def recognise(file: File) -> Source | None:
     """Whose file it is; None if nobody's that is known."""
     return next((source for source in SOURCES if source.recognises(file)), None)
+
+
+def _documents(
+    archive: Archive,
+    policy: Policy,
+    report: Report,
+    source: Source | None,
+    progress: Callable[[int], object],
+) -> Iterator[tuple[Document, Tally]]:
+    """The documents, the same one perhaps several times, each with the tally of its source."""
+    names = None if policy.keep_names else Names()
+    for file in archive:
+        found = source or recognise(file)
+        if found is None:
+            _add_unknown(file, report)
+            progress(file.size)
+            continue
+        tally = report.sources.setdefault(found.label, Tally())
+        tally.files += 1
+        items = _read(found, _watched(file, progress))
+        for text in _texts(items, policy, names, tally, report):
+            if document := _document(text, found, policy, tally, report):
+                yield document, tally
 
 
 def _read(source: Source, file: File) -> Iterator[Item]:

@@ -115,11 +115,15 @@ def test_a_folder_opened_again_knows_and_replaces_its_documents(tmp_path: Path) 
     assert "A" not in CorpusFolder(tmp_path)
 
 
-@pytest.mark.parametrize("line", [b'{"id": "B"', b'{"title": "B"}', b'{"id": "B\xe9"}', b"[]"])
+@pytest.mark.parametrize(
+    "line", [b'{"id": "B"', b'{"title": "B"}', b'{"id": "B\xe9"}', b'{"id": "\\ud800"}', b"[]"]
+)
 def test_a_broken_index_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "index.jsonl").write_bytes(b'{"id": "A"}\n' + line + b"\n")
     with pytest.raises(CorpusError, match=r"index\.jsonl, line 2"):
-        CorpusFolder(tmp_path)
+        CorpusFolder(tmp_path).put([Document(id="C", text="C")])
+    with pytest.raises(CorpusError, match=r"index\.jsonl, line 2"):
+        list(CorpusFolder(tmp_path))
     with pytest.raises(CorpusError, match=r"index\.jsonl, line 2"):
         list(read_texts(tmp_path))
 
