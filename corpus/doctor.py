@@ -31,8 +31,8 @@ _SHOWN = 20  # of each list
 _BINS = 20  # of the histogram, about
 _SHORT_LINE = 8  # words: shorter lines are how people chat
 
-# A training step of gpt-2-simple: one window.
-_WINDOW = 1024
+# Tokens of a step of train_gpt2.py's defaults, which are gpt-2-simple's: five windows.
+_STEP = 5 * 1024
 _PARAMETERS = 124_439_808
 # Floating-point operations a second that fine-tuning gets out of a machine, of those it has on
 # paper: guesses on the safe side. Six operations a parameter and token (Kaplan et al., 2020).
@@ -201,8 +201,8 @@ def add_sources(found: Examination, folders: Iterable[Path]) -> None:
 
 def conclude(found: Examination) -> None:
     """Estimates and advice, from all the rest."""
-    found.steps = max(100, ceil(_EPOCHS * found.train.tokens / _WINDOW / 100) * 100)
-    operations = 6 * _PARAMETERS * _WINDOW * found.steps
+    found.steps = ceil(_EPOCHS * found.train.tokens / _STEP / 10) * 10
+    operations = 6 * _PARAMETERS * _STEP * found.steps
     found.estimates = [
         Estimate(machine, round(operations / speed / 60, 1)) for machine, speed in _MACHINES.items()
     ]
@@ -213,7 +213,7 @@ def _advice(found: Examination) -> Iterator[str]:
     tokens, documents = found.train.tokens, found.train.documents
     dropped = {left.reason: left.documents for left in found.dropped}
     read = documents + found.valid.documents + sum(dropped.values())
-    recites = max(50, round(_RECITES * tokens / _WINDOW, -1))
+    recites = max(10, round(_RECITES * tokens / _STEP, -1))
     if tokens < 100_000:
         yield (
             f"Too small: {tokens:,} tokens. Expect copying after about {recites:,.0f} steps. Add"

@@ -18,6 +18,7 @@ from corpus.doctor import (
     write_report,
 )
 from corpus.documents import CorpusFolder, Document, write_documents
+from training.loop import FINE_TUNING
 
 STORY = "Wren rows home before the fog. The otter follows, and says nothing of the pie. "
 
@@ -67,14 +68,15 @@ def test_without_a_vocabulary_tokens_are_estimated(train: Path) -> None:
 
 def test_a_small_corpus_is_told_when_it_will_be_copied(train: Path) -> None:
     found = examined(train, [STORY * 100] * 3)
-    assert "Too small: 4,500 tokens. Expect copying after about 50 steps" in advice(found)
+    assert "Too small: 4,500 tokens. Expect copying after about 10 steps" in advice(found)
     assert "Nothing is held out" in advice(found)
 
 
 def test_a_large_corpus_is_not(train: Path) -> None:
     found = examined(train, [STORY * 700] * 100, [STORY])
     assert found.advice[0] == "A good size: 1,050,000 tokens."
-    assert found.steps == 3100
+    # Three times through the corpus with train_gpt2.py's defaults.
+    assert found.steps == pytest.approx(3 * 1_050_000 / FINE_TUNING.tokens_per_step(1024), rel=0.02)
     minutes = [estimate.minutes for estimate in found.estimates]
     assert minutes == sorted(minutes, reverse=True)
     assert minutes[-1] > 0
