@@ -12,15 +12,24 @@ from datetime import datetime
 from corpus.archive import READ_ERRORS, File
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
-_DATE = r"(\d{1,4})[/.-](\d{1,2})[/.-](\d{1,4}),?\s(?:(?:à|às|um|at|kl\.)\s)?"
-_HALF = r"(?:\s?([AaPp])\.?\s?[Mm]\.?)?"
 _MARKS = "\u200e\u200f\u202a\u202c\u2068\u2069"  # of writing direction
-_REST = rf"[{_MARKS}]*(?:~\s?)?(?:([^:\n]{{1,80}}?):(?:\s|$))?(.*)"
+_GAP = rf"[{_MARKS}]?(?:[/.-]|\.\s)[{_MARKS}]?"
+_DATE = (
+    rf"(?P<a>\d{{1,4}}){_GAP}(?P<b>\d{{1,2}}){_GAP}(?P<c>\d{{1,4}})\.?(?:\s\w\.)?[,،]?\s"
+    r"(?:(?:à|às|um|at|kl\.?|klo)\s)?"
+)
+_HALF_BEFORE = r"(?:(?P<before>上午|下午|凌晨|清晨|早上|中午|晚上|午前|午後|오전|오후|ÖÖ|ÖS)\s?)?"
+_HALF_AFTER = r"(?:\s?(?P<after>[AaPp]\.?\s?[Mm]\.?|[πμΠΜ]\.?[μΜ]\.?|[صم]))?"
+_TIME = rf"{_HALF_BEFORE}(?P<hour>\d{{1,2}})[:.](?P<minute>\d{{2}})"
+_SECOND_HALF = re.compile("[Pp]|下午|中午|晚上|午後|오후|ÖS|[μΜ]|م")
+_REST = rf"[{_MARKS}]*(?:~\s?)?(?:(?P<sender>[^:\n]{{1,80}}?):(?:\s|$))?(?P<text>.*)"
 # "[31/12/20, 23:55:01] Name: text" on iPhones, "12/31/20, 11:55 PM - Name: text" on Android.
 _BRACKETS = re.compile(
-    rf"[{_MARKS}]*\[{_DATE}(\d{{1,2}})[:.](\d{{2}})(?:[:.](\d{{2}}))?{_HALF}\]\s{_REST}"
+    rf"[{_MARKS}]*\[{_DATE}{_TIME}(?:[:.](?P<second>\d{{2}}))?{_HALF_AFTER}\]\s{_REST}"
 )
-_DASH = re.compile(rf"[{_MARKS}]*{_DATE}(\d{{1,2}})[:.](\d{{2}})(){_HALF}\s-\s{_REST}")
+_DASH = re.compile(rf"[{_MARKS}]*{_DATE}{_TIME}(?P<second>){_HALF_AFTER}\s-\s{_REST}")
+# As phones name the file, in all languages.
+_NAMES = re.compile(r"_chat\.txt|.*WhatsApp.*", re.DOTALL)
 
 # What stands for a picture and the like. "\u200e" begins the app's own words on iPhones; Android
 # puts them in angle brackets.
@@ -38,7 +47,8 @@ _ATTACHED = (
     "ficheiro anexado|bestand bijgevoegd|plik załączony|файл добавлен|dosya ekli"
 )
 _MEDIA = re.compile(
-    rf"\u200e.*|<[^<>]{{8,60}}>|null|poll:|(?:\S.*• ?.* )?\u200e?(?:{_MEDIUM}) (?:{_LEFT_OUT})"
+    rf"\u200e.*|<[^<>]{{8,60}}>|(?-i:null)|poll:"
+    rf"|(?:\S.*• ?.* )?\u200e?(?:{_MEDIUM}) (?:{_LEFT_OUT})"
     rf"|\S.*\.\w{{2,5}} \((?:{_ATTACHED})\)|(?:IMG|VID|PTT|AUD|DOC|STK)-\d{{8}}-WA\d+\.\w+ \(.+\)"
     r"|\w+: https://maps\.google\.com/\S+",
     re.IGNORECASE,
@@ -63,17 +73,24 @@ _EDITED = re.compile(
     r"dit bericht is bewerkt|bu mesaj düzenlendi|сообщение изменено)\.?>)\s*\Z",
     re.IGNORECASE,
 )
+# Of somebody who is mentioned: a name between marks, or a number without its plus.
+_MENTIONED_NAME = re.compile(r"@\u2068(?:~\s?)?([^\u2068\u2069\n]{0,80})\u2069")
+_MENTIONED_NUMBER = re.compile(r"(?<!\w)@(?=\d{8,15}\b)")
 _TITLE = re.compile(r"WhatsApp Chat (?:- |with )")
 
 
 def recognises(file: File) -> bool:
-    """Whether one of its first lines is a message."""
-    return file.suffix == ".txt" and _form(file) is not None
+    """Whether one of its first lines is a message, or its name says so: nobody else shall take
+    other people's messages for a text of one's own."""
+    return file.suffix == ".txt" and bool(_NAMES.fullmatch(file.name) or _form(file))
 
 
 def read(file: File) -> Iterator[Item]:
     """The messages; lines without a stamp go on with the message before."""
-    form = _form(file) or _DASH
+    form = _form(file)
+    if form is None:
+        yield Broken(str(file.path), "none of its first lines begins as messages of WhatsApp do")
+        return
     day_first = _is_day_first(file, form)
     conversation = _conversation(file)
     pending: tuple[re.Match[str], list[str]] | None = None
@@ -115,7 +132,7 @@ def _conversation(file: File) -> str:
 
 
 def _item(conversation: str, day_first: bool, match: re.Match[str], more: list[str]) -> Item:
-    sender, first = match[8], match[9]
+    sender, first = match["sender"], match["text"]
     if sender is None or not _is_name(sender):
         return Dropped("system message")
     whole = _EDITED.sub("", "\n".join([first, *more]))
@@ -128,7 +145,7 @@ def _item(conversation: str, day_first: bool, match: re.Match[str], more: list[s
     return Message(
         conversation=conversation,
         sender=sender.strip(f"{_MARKS}~ \u202f\u00a0") or sender,
-        text=text,
+        text=_MENTIONED_NUMBER.sub("@+", _MENTIONED_NAME.sub(r"@\1", text)),
         date=_date(match, day_first),
     )
 
@@ -157,20 +174,20 @@ class _Order:
 
 def _is_day_first(file: File, form: re.Pattern[str]) -> bool:
     """By the whole file: no month is above 12, and messages are in order. Where both orders fit,
-    only countries with AM and PM write the month first."""
+    only countries that write "AM" and "PM", so and no other way, have the month first."""
     day, month = _Order(True), _Order(False)
     halves = 0
     for line in _lines(file):
         if isinstance(line, str) and (match := form.match(line)):
             day.add(match)
             month.add(match)
-            halves += match[7] is not None
+            halves += match["after"] in ("AM", "PM")
     misfits = [(order.impossible, order.falls) for order in (day, month)]
     return not halves if misfits[0] == misfits[1] else misfits[0] < misfits[1]
 
 
 def _year_month_day(match: re.Match[str], day_first: bool) -> tuple[int, int, int]:
-    a, b, c = int(match[1]), int(match[2]), int(match[3])
+    a, b, c = int(match["a"]), int(match["b"]), int(match["c"])
     if a > 31:
         return a, b, c
     day, month = (a, b) if day_first else (b, a)
@@ -178,9 +195,9 @@ def _year_month_day(match: re.Match[str], day_first: bool) -> tuple[int, int, in
 
 
 def _date(match: re.Match[str], day_first: bool) -> datetime | None:
-    hour, minute, second = (int(match[number] or 0) for number in (4, 5, 6))
-    if match[7]:
-        hour = hour % 12 + 12 * (match[7] in "Pp")
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    if half := match["before"] or match["after"]:
+        hour = hour % 12 + 12 * bool(_SECOND_HALF.match(half))
     try:
         return datetime(*_year_month_day(match, day_first), hour, minute, second)
     except ValueError:

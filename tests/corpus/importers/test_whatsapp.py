@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from corpus.archive import Archive
 from corpus.importers import whatsapp
 from corpus.importers.source import Broken, Dropped, Item, Message
-from corpus.importing import recognise
+from corpus.importing import Policy, recognise
+
+from .made import documents
 
 
 def read(path: Path) -> list[Item]:
@@ -76,12 +78,19 @@ def test_real_chats_are_read_whole(shared_data: Path) -> None:
         "2020-12-31, 11:55 p.m. - ",
         "12/31/20, 11:55 PM - ",
         "[12/31/20, 23.55.01] ",
+        "2020. 12. 31. 오후 11:55 - ",
+        "[2020/12/31 下午11:55:01] ",
+        "31.12.2020 klo 23.55 - ",
+        "31.12.20 г., 23:55 - ",
+        "31/12/20, 11:55 μ.μ. - ",
+        "\u200f31\u200f/12\u200f/2020، 11:55 م - ",
+        "٣١/١٢/٢٠٢٠، ١١:٥٥ م - ",
     ],
 )
 def test_all_stamps_are_read(tmp_path: Path, stamp: str) -> None:
     found = chat(tmp_path, f"{stamp}Ann: one\r\ntwo: more\r\n\r\n{stamp}~\u202fBob B.: hi\r\n")
     assert lines(found) == [("Ann", "one\ntwo: more"), ("Bob B.", "hi")]
-    second = 1 if "01" in stamp else 0
+    second = 1 if stamp.startswith(("[", "\u200e[")) else 0
     assert dates(found) == [datetime(2020, 12, 31, 23, 55, second)] * 2
 
 
@@ -111,6 +120,9 @@ def test_the_whole_file_tells_which_is_the_month(
 def test_am_and_pm_mean_the_month_first_where_nothing_else_tells(tmp_path: Path) -> None:
     found = chat(tmp_path, "5/6/20, 10:00 AM - A: x\n5/6/20, 10:01 AM - A: y\n")
     assert dates(found)[0] == datetime(2020, 5, 6, 10)
+    # Britain, Australia and India have them small, Latin America with dots.
+    found = chat(tmp_path, "5/6/20, 10:00 am - A: x\n5/6/20, 10:01 p. m. - A: y\n")
+    assert dates(found)[0] == datetime(2020, 6, 5, 10)
 
 
 def test_dates_that_do_not_exist_are_none(tmp_path: Path) -> None:
@@ -173,6 +185,7 @@ def test_deleted_messages_are_dropped(tmp_path: Path, text: str) -> None:
         ("so it is \u200e<in any language>", "so it is"),
         ("I <3 you, <b>really</b>", "I <3 you, <b>really</b>"),
         ("<3", "<3"),
+        ("NULL", "NULL"),
         ("I saw that the video omitted", "I saw that the video omitted"),
         ("see notes.txt (the new one)", "see notes.txt (the new one)"),
         ("IMG-20200101-WA0001.jpg (file attached)\nthe garden", "the garden"),
@@ -221,6 +234,21 @@ def test_the_conversation_is_named_after_the_file_or_the_zip(tmp_path: Path) -> 
 )
 def test_other_texts_are_not_taken_for_chats(tmp_path: Path, text: str) -> None:
     assert chat(tmp_path, text, "notes.txt") == []
+
+
+@pytest.mark.parametrize("name", ["_chat.txt", "Chat de WhatsApp con Ann.txt"])
+def test_a_chat_in_an_unknown_form_is_no_text_of_ones_own(tmp_path: Path, name: str) -> None:
+    [item] = chat(tmp_path, "on the 1st at ten, Ann: a secret\n", name)
+    assert isinstance(item, Broken)
+
+
+def test_who_is_mentioned_is_hidden_as_everybody_is(tmp_path: Path) -> None:
+    text = "@\u2068Bob\u2069, @\u2068~\u202fBob\u2069 or @491701234567, mail a@12345678.org"
+    (tmp_path / "_chat.txt").write_text(
+        f"[1/1/20, 10:00:00] Ann: {text}\n[1/1/20, 10:00:00] Bob: yes\n", encoding="utf-8"
+    )
+    [document], _ = documents(tmp_path, Policy(me=frozenset(["ann"])))
+    assert document.text == "@Robin, @Robin or @[phone number], mail [mail address]"
 
 
 def test_a_chat_that_is_cut_short_in_its_zip_gives_what_there_is(tmp_path: Path) -> None:
