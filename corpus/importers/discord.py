@@ -1,5 +1,5 @@
 """Discord: the data package that one asks for oneself, and channels saved by DiscordChatExporter
-as JSON."""
+as JSON; those saved as web pages or as text are recognised, but not read."""
 
 import csv
 import io
@@ -18,6 +18,10 @@ _CHANNEL_FOLDER = re.compile(r"c?(\d{5,20})")
 _PACKAGE_JSON = re.compile(r"\s*\[\s*(?:\]|\{[^{}]{0,200}\"(?:ID|Timestamp|Contents)\")")
 _CSV_HEADER = "id,timestamp,contents"
 _EXPORT = re.compile(r'\s*\{\s*"guild"\s*:.*?"channel"\s*:', re.DOTALL)
+_EXPORT_UNREAD = {
+    ".html": re.compile(r".*\bchatlog__", re.DOTALL),
+    ".txt": re.compile(r"={20,}\s*\nGuild: .*\nChannel: "),
+}
 # What people write; all other types are the app's own words. Old versions wrote numbers.
 _WRITTEN = ("", "Default", "Reply", "0", "19")
 _DELETED = "Deleted User"
@@ -88,13 +92,20 @@ def _conversation(file: File) -> str:
 
 
 def _is_export(file: File) -> bool:
-    """Whether it begins as DiscordChatExporter's files do."""
+    """Whether it begins as DiscordChatExporter's files do: nobody else shall take other people's
+    messages for a text."""
+    begins = _EXPORT if file.suffix == ".json" else _EXPORT_UNREAD.get(file.suffix)
+    if begins is None:
+        return False
     head = file.head().decode(errors="replace").removeprefix("\ufeff")
-    return file.suffix == ".json" and _EXPORT.match(head) is not None
+    return begins.match(head) is not None
 
 
 def _read_export(file: File) -> Iterator[Item]:
     """The channel's messages; the newest versions can save them newest first."""
+    if file.suffix in _EXPORT_UNREAD:
+        yield Broken(str(file.path), "is not read in this format: export it again as JSON")
+        return
     yield from oldest_first(_export_items(file))
 
 

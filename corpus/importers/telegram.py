@@ -1,4 +1,5 @@
-"""Telegram: ``result.json`` of Telegram Desktop, of one chat or of a whole account."""
+"""Telegram: ``result.json`` of Telegram Desktop, of one chat or of a whole account. Its web pages
+are recognised, but not read."""
 
 import re
 from collections.abc import Iterator
@@ -14,10 +15,14 @@ _MESSAGES = tuple(f"{place}messages.item" for place in _LISTS)
 _CHAT = tuple(f"{place}{key}" for place in _LISTS for key in ("name", "type", "id"))
 _ACCOUNT_HEAD = re.compile(r'"personal_information"\s*:|"chats"\s*:\s*\{\s*"about"')
 _CHAT_HEAD = re.compile(r'"type"\s*:\s*"\w+_(?:chat|group|supergroup|channel|messages)"')
+_PAGE_HEAD = re.compile(rb'<title>Exported Data</title>.*class="page_wrap', re.DOTALL)
 
 
 def recognises(file: File) -> bool:
-    """Whether its head has an account's or a chat's kind."""
+    """Whether its head has an account's or a chat's kind, or is a page's: nobody else shall take
+    other people's messages for a text."""
+    if file.suffix == ".html":
+        return _PAGE_HEAD.search(file.head()) is not None
     if file.suffix != ".json":
         return False
     head = file.head().decode(errors="replace")
@@ -27,6 +32,9 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """The messages of all chats; whose they are is known where the whole account was saved."""
+    if file.suffix == ".html":
+        yield Broken(str(file.path), "is a web page: export it again as machine-readable JSON")
+        return
     owner = ""
     chat: dict[str, str] = {}
     number = 0

@@ -16,6 +16,8 @@ from corpus.importers import discord
 from corpus.importers.source import Broken, Dropped, Item, Message
 from corpus.importing import recognise
 
+from .made import documents
+
 CHANNEL = "1234567890123456789"
 
 
@@ -180,6 +182,22 @@ def test_an_export_newest_first_is_turned_round(tmp_path: Path) -> None:
     assert [item.text for item in found[1:] if isinstance(item, Message)] == [
         f"m{n}" for n in range(300)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("a.html", "<!DOCTYPE html><html><head><title>G - talk</title><style>.chatlog__header{}"),
+        ("a.txt", f"{'=' * 62}\r\nGuild: G\r\nChannel: Text / talk\r\n{'=' * 62}\r\n\r\n"),
+    ],
+)
+def test_an_export_in_another_format_is_told_and_no_text(
+    tmp_path: Path, name: str, head: str
+) -> None:
+    (tmp_path / name).write_text(f"{head}</style></head><body>{'a secret ' * 30}", newline="")
+    found, report = documents(tmp_path)
+    assert not found
+    assert "JSON" in report.broken[0].message
 
 
 json_values = st.recursive(

@@ -14,6 +14,8 @@ from corpus.importers import telegram
 from corpus.importers.source import Broken, Dropped, Item, Message
 from corpus.importing import recognise
 
+from .made import documents
+
 
 def read(path: Path) -> list[Item]:
     with Archive([path]) as archive:
@@ -167,6 +169,21 @@ def test_broken_messages_and_a_cut_file(tmp_path: Path) -> None:
     cut = read(tmp_path)
     assert texts(cut) == ["a"]
     assert isinstance(cut[-1], Broken)
+
+
+def test_a_page_is_told_and_no_text(tmp_path: Path) -> None:
+    page = (
+        '<!DOCTYPE html>\n<html>\n <head>\n  <title>Exported Data</title>\n'
+        '<link href="css/style.css" rel="stylesheet"/>\n </head>\n'
+        '<body onload="CheckLocation();">\n  <div class="page_wrap">\n'
+        '<div class="page_body chat_page"><div class="history">'
+        '<div class="message default clearfix" id="message1"><div class="body">'
+        f'<div class="from_name">Ann</div><div class="text">{"a secret " * 30}</div></div></div>'
+    )
+    (tmp_path / "messages.html").write_text(page)
+    found, report = documents(tmp_path)
+    assert not found
+    assert "JSON" in report.broken[0].message
 
 
 def test_other_json_is_not_taken_for_telegrams(tmp_path: Path) -> None:
