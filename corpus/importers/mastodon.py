@@ -9,11 +9,16 @@ from corpus.archive import File
 from corpus.importers.dates import from_iso
 from corpus.importers.json_values import field, text_field, values, whole
 from corpus.importers.markup import html_text
+from corpus.importers.mentions import without_addressees
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 _EVERYBODY = frozenset(("https://www.w3.org/ns/activitystreams#Public", "as:Public", "Public"))
-# The parts of a link that readers do not see.
-_INVISIBLE = re.compile(r"<span\b[^<>]*\bclass=[\"'][^\"'<>]*\binvisible\b[^<>]*>[^<]*</span>")
+# The parts of a link that readers do not see, and the link to a quoted post, which they see whole.
+_UNSEEN = re.compile(
+    r"<span\b[^<>]*\bclass=[\"'][^\"'<>]*\binvisible\b[^<>]*>[^<]*</span>"
+    r"|<p\b[^<>]*\bclass=[\"'][^\"'<>]*\bquote-inline\b(?:(?!</p>).)*</p>",
+    re.DOTALL,
+)
 _HEAD = re.compile(r'"(?:orderedItems|OrderedCollection)"')
 
 
@@ -46,7 +51,9 @@ def read(file: File) -> Iterator[Item]:
 
 def _item(activity: object, author: str) -> Item:
     post = field(activity, "object")
-    text = html_text(_INVISIBLE.sub("", text_field(post, "content")))
+    text = html_text(_UNSEEN.sub("", text_field(post, "content")))
+    if field(post, "inReplyTo"):
+        text = without_addressees(text)
     if not text:
         return Dropped("without text")
     url = text_field(post, "id")

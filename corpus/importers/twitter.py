@@ -7,12 +7,12 @@ from html import unescape
 
 from corpus.archive import File
 from corpus.importers.json_values import Value, field, text_field, values
+from corpus.importers.mentions import without_addressees
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 # "window.YTD.tweets.part0 = [": of years ago, "tweet".
 _HEAD = re.compile(rb"\s*(?:\xef\xbb\xbf)?window\.YTD\.tweets?\.part\d+\s*=")
 _LINK = re.compile(r"[ \n]?https?://t\.co/\w+")
-_MENTIONS = re.compile(r"(?:\.?@\w+\s+)*(?:\.?@\w+\Z)?")
 _COMPARED = 60  # characters of a long post, by which it is found
 
 
@@ -63,9 +63,7 @@ def _item(tweet: object, owner: str, public: bool, long_posts: dict[str, list[st
 def _own_words(text: str, is_answer: bool) -> str:
     """A text without links, and an answer without those whom it answers at its beginning."""
     text = _LINK.sub("", text).strip()
-    if is_answer and (mentions := _MENTIONS.match(text)):
-        text = text[mentions.end() :]
-    return text.strip()
+    return without_addressees(text) if is_answer else text
 
 
 def _long_posts(file: File) -> dict[str, list[str]]:
@@ -87,7 +85,7 @@ def _whole(text: str, long_posts: dict[str, list[str]]) -> str:
 
 def _plain(text: str) -> str:
     """To compare: without what a long post and its beginning may not have in common."""
-    return " ".join(_MENTIONS.sub("", _LINK.sub("", text), count=1).split())
+    return " ".join(without_addressees(_LINK.sub("", text)).split())
 
 
 def _is_protected(file: File) -> bool:

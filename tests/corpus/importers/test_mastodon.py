@@ -101,6 +101,37 @@ def test_only_what_one_wrote_is_taken(tmp_path: Path) -> None:
     ]
 
 
+def mention(name: str) -> str:
+    href = f"https://other.example/@{name}"
+    link = f'<a href="{href}" class="u-url mention">@<span>{name}</span></a>'
+    return f'<span class="h-card" translate="no">{link}</span>'
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (f"<p>{mention('bob')} {mention('eve')} so it is, {mention('zoe')}</p>", "so it is, @zoe"),
+        (f"<p>{mention('bob')}<br>yes</p>", "yes"),
+        ("<p>@bob.b@other.example yes</p>", "yes"),
+        (f"<p>{mention('bob')}</p>", None),
+    ],
+)
+def test_answers_lose_whom_they_answer(tmp_path: Path, content: str, kept: str | None) -> None:
+    answer = post(content, inReplyTo="https://other.example/users/bob/statuses/1")
+    found = outbox(tmp_path, answer)
+    assert [item.text for item in found if isinstance(item, Text)] == ([kept] if kept else [])
+    [item] = outbox(tmp_path, post(f"<p>{mention('bob')} is good</p>"))
+    assert isinstance(item, Text)
+    assert item.text == "@bob is good"
+
+
+def test_the_link_to_a_quoted_post_is_left_out(tmp_path: Path) -> None:
+    link = '<a href="https://a.example/@bob/1"><span class="ellipsis">a.example/@bob</span></a>'
+    [item] = outbox(tmp_path, post(f'<p class="quote-inline">RE: {link}</p><p>Indeed.</p>'))
+    assert isinstance(item, Text)
+    assert item.text == "Indeed."
+
+
 def test_the_author_is_the_accounts_name(tmp_path: Path) -> None:
     (tmp_path / "actor.json").write_text(json.dumps({"preferredUsername": "countess"}))
     [item] = outbox(tmp_path, post("<p>a</p>"))

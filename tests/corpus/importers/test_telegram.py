@@ -173,7 +173,7 @@ def test_broken_messages_and_a_cut_file(tmp_path: Path) -> None:
 
 def test_a_page_is_told_and_no_text(tmp_path: Path) -> None:
     page = (
-        '<!DOCTYPE html>\n<html>\n <head>\n  <title>Exported Data</title>\n'
+        "<!DOCTYPE html>\n<html>\n <head>\n  <title>Exported Data</title>\n"
         '<link href="css/style.css" rel="stylesheet"/>\n </head>\n'
         '<body onload="CheckLocation();">\n  <div class="page_wrap">\n'
         '<div class="page_body chat_page"><div class="history">'

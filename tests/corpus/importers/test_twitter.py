@@ -68,6 +68,8 @@ def test_a_tweet_with_all_that_is_known_of_it(tmp_path: Path) -> None:
         ("no @ada", "no @ada"),
         ("@ada https://t.co/xyz", None),
         ("@ada\nnew line", "new line"),
+        ("@ada, @bob: no", "no"),
+        ("@ada's idea", "@ada's idea"),
     ],
 )
 def test_answers_lose_whom_they_answer(tmp_path: Path, text: str, kept: str | None) -> None:
