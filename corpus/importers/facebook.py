@@ -3,7 +3,7 @@
 Facebook's ``your_posts__check_ins__photos_and_videos_1.json`` (before: ``your_posts_1.json``) and
 ``comments.json``; Instagram's ``posts_1.json``, ``reels.json``, ``threads_and_replies.json``,
 ``post_comments_1.json`` and their like. A download does not say who could read a post: all count as
-public but what was archived.
+public but what was archived, and what names another audience.
 """
 
 import re
@@ -14,9 +14,11 @@ from typing import Any
 from corpus.archive import File
 from corpus.importers.dates import from_epoch
 from corpus.importers.json_values import mapping, mappings, text, values
+from corpus.importers.mentions import without_addressees
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 _ARCHIVED = ("ig_archived_post_media", "text_post_app_text_app_archived_posts")
+_COMMENTS = "comments"  # of before 2021: too common a word to be enough
 _ROOTS = (
     "comments_v2",
     "group_comments_v2",
@@ -30,7 +32,8 @@ _ROOTS = (
     *_ARCHIVED,
 )
 _START = rb"\A(?:\xef\xbb\xbf)?\s*"
-_OBJECT = re.compile(_START + rb'\{\s*"(?:%s)"' % "|".join(_ROOTS).encode())
+_BEGINNINGS = "|".join((*_ROOTS, rf'{_COMMENTS}"\s*:\s*\[\s*\{{\s*"timestamp'))
+_OBJECT = re.compile(_START + rb'\{\s*"(?:%s)"' % _BEGINNINGS.encode())
 # Files that are plain lists: by their names, and what their entries have.
 _LIST = re.compile(_START + rb"\[\s*\{")
 _LIST_NAME = re.compile(
@@ -39,6 +42,11 @@ _LIST_NAME = re.compile(
 _LIST_KEYS = re.compile(rb'"(?:timestamp|creation_timestamp|string_map_data|label_values)"')
 # As label_values call the text; in exports that are in English, as the labels do.
 _TEXT_LABELS = ("Text", "Comment", "Caption", "Message")
+_AUDIENCE, _EVERYBODY = "Audience", "Public"
+# Somebody who is mentioned: a number, 2048 and the name.
+_TAG = re.compile(r"@\[\d{1,20}:\d{1,9}:([^\]\n]{0,100})\]")
+_FIRST_TAGS = re.compile(rf"\s*(?:{_TAG.pattern}[,:]?\s*)*")
+_USER_NAME = re.compile(r"[\w.]{1,30}")
 
 
 def recognises(file: File) -> bool:
@@ -54,14 +62,15 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """Its entries; those without words of one's own are dropped."""
-    for found in values(file, "item", *(f"{root}.item" for root in _ROOTS)):
+    for found in values(file, "item", *(f"{root}.item" for root in (_COMMENTS, *_ROOTS))):
         if isinstance(found, Broken):
             yield found
         elif not isinstance(found.value, dict):
             yield Broken(str(file.path), f"an entry that is no object: {found.value!r:.50}")
         else:
             is_archived = found.prefix.removesuffix(".item") in _ARCHIVED
-            yield _item(found.value, public=not is_archived)
+            is_public = not is_archived and _is_for_everybody(found.value)
+            yield _item(found.value, public=is_public)
 
 
 def repaired(value: object) -> str:
@@ -90,6 +99,15 @@ def _item(entry: dict[str, Any], *, public: bool) -> Item:
     )
 
 
+def _is_for_everybody(entry: dict[str, Any]) -> bool:
+    labels = mappings(entry.get("label_values"))
+    return all(one.get("value") == _EVERYBODY for one in labels if _label(one) == _AUDIENCE)
+
+
+def _label(one: dict[str, Any]) -> object:
+    return one.get("ent_field_name") or one.get("label")
+
+
 def _text(entry: dict[str, Any], comments: list[dict[str, Any]]) -> str:
     """``title`` is a caption with Instagram and boilerplate ("Ada updated her status.") with
     Facebook, whose entries have no ``creation_timestamp``."""
@@ -97,7 +115,7 @@ def _text(entry: dict[str, Any], comments: list[dict[str, Any]]) -> str:
         pieces = [
             repaired(one.get("value"))
             for one in mappings(entry["label_values"])
-            if (one.get("ent_field_name") or one.get("label")) in _TEXT_LABELS
+            if _label(one) in _TEXT_LABELS
         ]
     elif "string_map_data" in entry:
         pieces = [_instagram_comment(mapping(entry["string_map_data"]))]
@@ -106,30 +124,34 @@ def _text(entry: dict[str, Any], comments: list[dict[str, Any]]) -> str:
         pieces = [repaired(caption) for caption in captions]
     else:
         pieces = [repaired(piece.get("post")) for piece in mappings(entry.get("data"))]
-        pieces += [repaired(one.get("comment")) for one in comments]
+        pieces += [_FIRST_TAGS.sub("", repaired(one.get("comment")), 1) for one in comments]
         pieces += [repaired(one.get("value")) for one in mappings(entry.get("string_list_data"))]
-    return "\n\n".join(dict.fromkeys(filter(None, pieces)))
+    return "\n\n".join(_TAG.sub(r"\1", piece) for piece in dict.fromkeys(filter(None, pieces)))
 
 
 def _instagram_comment(fields: dict[str, Any]) -> str:
-    """The comment stands first, whatever the account's language calls it."""
-    name = next(iter(fields), "")
-    return repaired(mapping(fields.get(name)).get("value")) if name != "Media Owner" else ""
+    """The comment stands before the name of whose picture it is, whatever the account's language
+    calls them; where only one of them is there, it may be that name."""
+    named = {name: repaired(mapping(one).get("value")) for name, one in fields.items()}
+    found = [value for name, value in named.items() if value and name != "Media Owner"]
+    comment = named.get("Comment") or next(iter(found), "")
+    is_name = len(found) == 1 and "Comment" not in named and _USER_NAME.fullmatch(comment)
+    return "" if is_name else without_addressees(comment)
 
 
 def _moment(entry: dict[str, Any]) -> object:
-    """Seconds since 1970, wherever they are."""
+    """Seconds since 1970, wherever they are; 0 stands for none where there are others."""
     nested = (
         *mappings(entry.get("media")),
         *mappings(entry.get("string_list_data")),
         *mapping(entry.get("string_map_data")).values(),
     )
-    moments = (
+    moments = [
         mapping(one).get(key)
         for one in (entry, *nested)
         for key in ("timestamp", "creation_timestamp")
-    )
-    return next((moment for moment in moments if moment is not None), None)
+    ]
+    return next(filter(None, moments), 0 if 0 in moments else None)
 
 
 def _hash(body: str) -> str:

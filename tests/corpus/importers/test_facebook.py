@@ -60,9 +60,11 @@ def test_what_was_no_mojibake_stays_as_it_is(found_in: FoundIn) -> None:
     [
         ("comments_and_reactions/comments.json", "comments_v2"),
         ("groups/your_comments_in_groups.json", "group_comments_v2"),
+        ("comments/comments.json", "comments"),
     ],
 )
 def test_comments(found_in: FoundIn, name: str, root: str) -> None:
+    bob, eve = "@[100001234567890:2048:Bob B.]", "@[100001234567891:2048:Eve Ö.]"
     comments = {
         root: [
             {
@@ -71,12 +73,15 @@ def test_comments(found_in: FoundIn, name: str, root: str) -> None:
                 "title": "Ada commented on Bob's post.",
             },
             {"timestamp": 2, "data": [{"comment": {"comment": "", "author": "Ada"}}]},
+            {"timestamp": 3, "data": [{"comment": {"comment": f"{bob}, ask {eve} [me]"}}]},
         ]
     }
-    text, dropped = found_in({name: exported(comments)})
+    text, dropped, answer = found_in({name: exported(comments)})
     assert isinstance(text, Text)
     assert (text.text, text.community) == ("schön", "Ärzte")
     assert dropped == Dropped("without text")
+    assert isinstance(answer, Text)
+    assert answer.text == "ask Eve Ö. [me]"
 
 
 def test_instagrams_captions_threads_and_comments(found_in: FoundIn) -> None:
@@ -116,16 +121,54 @@ def test_instagrams_captions_threads_and_comments(found_in: FoundIn) -> None:
     assert {text.date.timestamp() for text in texts.values() if text.date} == {10, 20, 30}
 
 
-def test_newer_pieces_with_labels(found_in: FoundIn) -> None:
+def comment(**fields: str) -> dict[str, Any]:
+    """As of 2021: everything has a link, a value and a time."""
+    named = {
+        name.replace("_", " "): {"href": "", "value": value, "timestamp": 0}
+        for name, value in fields.items()
+    }
+    return {
+        "title": "",
+        "media_map_data": {},
+        "string_map_data": named | {"Time": {"href": "", "value": "", "timestamp": 1600000000}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        ({"Comment": "@bob.b_ so true", "Media_Owner": "bob.b_"}, "so true"),
+        ({"Media_Owner": "bob.b_", "Comment": "nice"}, "nice"),
+        ({"Comment": "nice"}, "nice"),
+        ({"Kommentar": "nice", "Besitzer": "bob.b_"}, "nice"),
+        ({"Besitzer": "bob.b_"}, None),
+        ({"Media_Owner": "bob.b_"}, None),
+        ({"Kommentar": "so nice"}, "so nice"),
+    ],
+)
+def test_instagrams_comments_tell_nothing_of_whose_picture_it_was(
+    found_in: FoundIn, fields: dict[str, str], kept: str | None
+) -> None:
+    name = "your_instagram_activity/comments/post_comments_1.json"
+    [item] = found_in({name: exported([comment(**fields)])})
+    if kept is None:
+        assert item == Dropped("without text")
+    else:
+        assert isinstance(item, Text)
+        assert (item.text, item.date) == (kept, datetime(2020, 9, 13, 12, 26, 40, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("audience", "public"), [("Friends", False), ("Public", True)])
+def test_newer_pieces_with_labels(found_in: FoundIn, audience: str, public: bool) -> None:
     labels = [
-        {"label": "Audience", "value": "Friends"},
+        {"label": "Audience", "value": audience},
         {"ent_field_name": "Text", "label": "Texto", "value": "olá"},
         {"label": "URL", "value": "https://example.org", "href": "https://example.org"},
     ]
     content = exported([{"timestamp": 5, "media": [], "label_values": labels, "fbid": "123"}])
     (text,) = found_in({"posts/your_posts_2.json": content})
     assert isinstance(text, Text)
-    assert (text.text, text.id) == ("olá", "123")
+    assert (text.text, text.id, text.public) == ("olá", "123", public)
 
 
 def test_other_files_of_the_download_are_not_read(found_in: FoundIn) -> None:
