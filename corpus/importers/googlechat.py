@@ -6,11 +6,14 @@ from functools import lru_cache
 from typing import Any
 
 from corpus.archive import Archive, File
+from corpus.importers.chronology import in_time
 from corpus.importers.dates import from_english
 from corpus.importers.json_values import mapping, text, values
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
 _START = re.compile(rb'\A(?:\xef\xbb\xbf)?\s*\{\s*"messages"\s*:\s*\[')
+# In lower case, as no word of a text is to be taken for a name.
+_NOBODY = "unknown user"
 _KEYS = re.compile(rb'"(?:creator|created_date|topic_id)"')
 
 
@@ -23,7 +26,12 @@ def recognises(file: File) -> bool:
 
 
 def read(file: File) -> Iterator[Item]:
-    """Its messages; whose the Takeout is stands in ``Users/User N/user_info.json``."""
+    """Its messages, oldest first, as a space's threads may lie one after the other; whose the
+    Takeout is stands in ``Users/User N/user_info.json``."""
+    yield from in_time(_items(file))
+
+
+def _items(file: File) -> Iterator[Item]:
     owners = _owners(file.archive)
     for found in values(file, "messages.item"):
         if isinstance(found, Broken):
@@ -46,7 +54,7 @@ def _message(entry: dict[str, Any], conversation: str, owners: frozenset[str]) -
         return Dropped("without text")
     return Message(
         conversation=conversation,
-        sender=name or mail or "Google user",
+        sender=name or mail or _NOBODY,
         text=body,
         date=from_english(text(entry.get("created_date"))),
         mine=(mail or name).casefold() in owners if owners else None,

@@ -13,6 +13,8 @@ from corpus.importers.json_values import mapping, mappings, text, values
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
 _START = re.compile(rb'\A(?:\xef\xbb\xbf)?\s*\{\s*(?:"continuation_end_timestamp"|"conversation)')
+# In lower case, as no word of a text is to be taken for a name.
+_NOBODY = "unknown user"
 _CONVERSATIONS = (
     "conversations.item.conversation.conversation",
     "conversation_state.item.conversation_state.conversation",
@@ -82,7 +84,7 @@ def _message(event: dict[str, Any], conversation: _Conversation) -> Item:
     owner = conversation.owner
     return Message(
         conversation=conversation.name,
-        sender=conversation.names.get(sender or "") or sender or "Google user",
+        sender=conversation.names.get(sender or "") or sender or _NOBODY,
         text=body,
         date=from_epoch(event.get("timestamp"), per_second=1_000_000),
         mine=sender == owner if owner else None,

@@ -30,14 +30,30 @@ _OWNER_FILES = {
     "*autofill_information.json": ("autofill_information_v2.FULL_NAME.item",),
     "*personal_information.json": ("profile_user.item.string_map_data.Name.value",),
 }
+_LONGEST_NEWS = 200  # characters
 _GENERIC_TYPES = ("Generic", "Share", "text", "media", "link")
 _BOILERPLATE = re.compile(
     r"Reacted .{1,20} to your message|Liked a message|.{1,80} sent an attachment\.|"
     r"You sent an? .{1,30}\.|You are now connected on Messenger\.?|"
     r"Say hi to your new Facebook friend, .{1,80}|"
-    r".{1,80} missed (?:your|a|an) .{0,20}\bcall(?: from .{1,80})?\."
+    r".{1,80} missed (?:your|a|an) .{0,20}\bcall(?: from .{1,80})?\.|"
+    r"You (?:named the group|left the group|created (?:the group|a poll)|(?:un)?pinned a message|"
+    r"(?:set|cleared) (?:the|your) (?:nickname|emoji|quick reaction)|"
+    r"changed the (?:chat theme|theme|group photo)|(?:joined|started) an? (?:video )?(?:call|chat)|"
+    r"(?:added|removed) .{1,80} (?:to|from) the group)\b.{0,120}|"
+    r"Hat mit .{1,20} auf deine Nachricht reagiert|Du hast einen Anhang gesendet\.|"
+    r"A réagi (?:avec |par )?.{1,20} à votre message|A aimé un message|"
+    r"Vous avez envoyé une pièce jointe\.|"
+    r"Reaccionó con .{1,20} a tu mensaje|Le gustó un mensaje|Enviaste un archivo adjunto\.|"
+    r"Ha reagito con .{1,20} al tuo messaggio|Hai inviato un allegato\.|"
+    r"Reagiu com .{1,20} (?:à sua|à tua|a sua) mensagem|Curtiu uma mensagem|"
+    r"Você enviou um anexo\.|Enviaste um anexo\.|"
+    r"Heeft .{1,30} gereageerd op je bericht|Je hebt een bijlage (?:verzonden|gestuurd)\."
 )
-_NOBODY = "Facebook user"
+# What Meta calls an account that is gone: "Facebook user", "Utilisateur Instagram".
+_GONE = re.compile(r"\b(?:Facebook|Instagram)\b")
+# In lower case, as no word of a text is to be taken for a name.
+_NOBODY = "deleted account"
 
 
 def recognises(file: File) -> bool:
@@ -102,15 +118,32 @@ def _message(entry: dict[str, Any], conversation: str, owners: frozenset[str]) -
     sender = text(entry.get("senderName")) if is_encrypted else repaired(entry.get("sender_name"))
     if not body.strip():
         return Dropped("without text")
-    if _BOILERPLATE.fullmatch(body.strip()):
+    if _BOILERPLATE.fullmatch(body.strip()) or _is_about(sender, body.strip()):
         return Dropped("boilerplate")
     moment = entry.get("timestamp") if is_encrypted else entry.get("timestamp_ms")
     return Message(
         conversation=conversation,
-        sender=sender or _NOBODY,
+        sender=_name(sender),
         text=body,
         date=from_epoch(moment, per_second=1000),
         mine=sender in owners if owners else None,
+    )
+
+
+def _name(sender: str) -> str:
+    return _NOBODY if not sender or _GONE.search(sender) else sender
+
+
+def _is_about(sender: str, body: str) -> bool:
+    """Whether it is a sentence that begins with the sender's own name, such as "Ada Lovelace named
+    the group The Engine.": so Meta tells, in all languages, what people did."""
+    rest = body.removeprefix(sender)
+    is_sentence = rest.endswith((".", "。")) and "\n" not in rest and len(rest) <= _LONGEST_NEWS
+    return (
+        len(sender) > 2
+        and rest != body
+        and is_sentence
+        and not re.match(r"[\w'\u2019-]", rest, re.A)
     )
 
 
@@ -146,7 +179,7 @@ def _html_messages(file: File) -> Iterator[tuple[int, Item]]:
             return Dropped("without text")
         return Message(
             conversation=f"{people or file.path.stem} {threads}",
-            sender=sender or _NOBODY,
+            sender=_name(sender),
             text=written,
             date=date,
             mine=sender == owner if owner and owner in people else None,

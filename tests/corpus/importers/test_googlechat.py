@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.importers.source import Broken, Dropped, Item, Message
+from corpus.importing import Policy
+
+from .made import documents, made
 
 FoundIn = Callable[[dict[str, bytes]], list[Item]]
 
@@ -80,11 +84,24 @@ def test_what_is_no_talk_is_dropped(
     assert found_in(group(message)) == [Dropped(reason)]
 
 
+def test_threads_come_in_the_order_of_time(found_in: FoundIn) -> None:
+    date = "Tuesday, January 30, 2024 at 1:{:02}:00\u202fPM UTC"
+    minutes = [1, 5, 2, 4, 3]
+    found = found_in(group(*(said(str(n), created_date=date.format(n)) for n in minutes)))
+    assert [item.text for item in found if isinstance(item, Message)] == list("12345")
+
+
+def test_somebody_without_a_name_hides_no_words(tmp_path: Path) -> None:
+    talk = group(said("I google it"), said("The user did Google it", creator={})) | USER
+    [document], _ = documents(made(tmp_path, dict(talk)), Policy(others=True))
+    assert document.text == "- I google it\n\n> The user did Google it"
+
+
 def test_what_is_no_message_is_told(found_in: FoundIn) -> None:
     kinds = [
         type(item) for item in found_in(group(said("a"), None, 3, [], said("b", created_date=7)))
     ]
-    assert kinds == [Message, Broken, Broken, Broken, Message]
+    assert kinds == [Broken, Broken, Broken, Message, Message]
 
 
 def test_other_files_of_that_name_are_not_read(found_in: FoundIn) -> None:

@@ -140,6 +140,13 @@ def test_the_owner_is_known_where_the_download_says(
         (said("gone", 1) | {"is_unsent": True}, "deleted"),
         (said("Reacted 😂 to your message ", 1), "boilerplate"),
         (said("Bob sent an attachment.", 1), "boilerplate"),
+        (said("Ada L. named the group The Engine.", 1, "Ada L."), "boilerplate"),
+        (said("Ada L. a envoyé une pièce jointe.", 1, "Ada L."), "boilerplate"),
+        (said("Ada L.さんが写真を送信しました。", 1, "Ada L."), "boilerplate"),
+        (said("You set the nickname for Bob to Bobby.", 1), "boilerplate"),
+        (said("You named the group The Engine.", 1), "boilerplate"),
+        (said("Hat mit „😂“ auf deine Nachricht reagiert", 1), "boilerplate"),
+        (said("A réagi avec ❤ à votre message", 1), "boilerplate"),
         (said("The video chat ended.", 1) | {"call_duration": 3}, "system message"),
         (said("Bob named the group X.", 1) | {"type": "Subscribe"}, "system message"),
         ({"sender_name": "Bob", "type": "Share", "share": {"link": "https://a.b"}}, "without text"),
@@ -153,6 +160,33 @@ def test_what_is_no_talk_is_dropped(
     dropped, talk = found_in({FOLDER + "message_1.json": content})
     assert dropped == Dropped(reason)
     assert isinstance(talk, Message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You sent me home.",
+        "Bob's not here.",
+        "Bobby left.",
+        "Bob, are you there?",
+        "Eve left.",
+        "Bob",
+    ],
+)
+def test_talk_of_what_people_did_is_kept(found_in: FoundIn, text: str) -> None:
+    assert texts(found_in({FOLDER + "message_1.json": meta([said(text, 1)])})) == [text]
+
+
+@pytest.mark.parametrize("name", ["Facebook user", "Utilisateur Instagram", "Facebook-Nutzer", ""])
+def test_accounts_that_are_gone_hide_no_words_of_the_texts(
+    make_tree: Callable[[dict[str, bytes]], Path], name: str
+) -> None:
+    talk = [said("It is on Facebook, user.", 2, name), said("On Instagram?", 1, "Ada")]
+    tree = make_tree({FOLDER + "message_1.json": meta(talk)})
+    with Archive([tree]) as archive:
+        policy = Policy(others=True, me=frozenset(["ada"]))
+        [document] = import_archive(archive, policy, Report())
+    assert document.text == "- On Instagram?\n\n> It is on Facebook, user."
 
 
 def test_the_download_of_encrypted_chats(found_in: FoundIn) -> None:
