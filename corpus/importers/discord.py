@@ -11,10 +11,10 @@ from datetime import UTC
 from corpus.archive import READ_ERRORS, File
 from corpus.importers.chronology import oldest_first
 from corpus.importers.dates import from_iso
-from corpus.importers.json_values import Value, field, text_field, values, whole
+from corpus.importers.json_values import Value, field, text_field, values
 from corpus.importers.source import Broken, Dropped, Item, Message, Source
 
-_CHANNEL_FOLDER = re.compile(r"c?(\d{5,20})")
+_CHANNEL_FOLDER = re.compile(r"c?\d{5,20}")
 _PACKAGE_JSON = re.compile(r"\s*\[\s*(?:\]|\{[^{}]{0,200}\"(?:ID|Timestamp|Contents)\")")
 _CSV_HEADER = "id,timestamp,contents"
 _EXPORT = re.compile(r'\s*\{\s*"guild"\s*:.*?"channel"\s*:', re.DOTALL)
@@ -25,6 +25,9 @@ _EXPORT_UNREAD = {
 # What people write; all other types are the app's own words. Old versions wrote numbers.
 _WRITTEN = ("", "Default", "Reply", "0", "19")
 _DELETED = "Deleted User"
+# https://discord.com/developers/docs/reference#message-formatting
+_NAMED_ID = re.compile(r"<a?(:\w{1,32}:)\d{5,20}>|<(/[\w -]{1,100}):\d{5,20}>")
+_ID = re.compile(r"<(?:@[!&]?|#)\d{5,20}> ?|<t:-?\d{1,20}(?::\w)?>")
 _REMEMBERED = 10_000  # ids: the same message twice is never far apart
 
 
@@ -44,14 +47,15 @@ def _read_package(file: File) -> Iterator[Item]:
 
 
 def _package_items(file: File) -> Iterator[Item]:
-    conversation = _conversation(file)
+    # The channel's id; its name may change, or be lost, from one package to the next.
+    conversation = file.path.parent.name.removeprefix("c")
     records = _csv_records(file) if file.suffix == ".csv" else values(file, "item")
     for number, found in enumerate(records, start=1):
         if isinstance(found, Broken):
             yield found
         elif not isinstance(found.value, dict):
             yield Broken(f"{file.path}, message {number}", "is no message")
-        elif text := text_field(found.value, "Contents").strip():
+        elif text := _plain(text_field(found.value, "Contents")):
             yield Message(
                 conversation=conversation,
                 sender="me",
@@ -61,6 +65,11 @@ def _package_items(file: File) -> Iterator[Item]:
             )
         else:
             yield Dropped("without text")
+
+
+def _plain(content: str) -> str:
+    """A text without the numbers of people, channels, emojis and times."""
+    return _ID.sub("", _NAMED_ID.sub(r"\1\2", content)).strip()
 
 
 def _csv_records(file: File) -> Iterator[Value | Broken]:
@@ -78,17 +87,6 @@ def _csv_records(file: File) -> Iterator[Value | Broken]:
             except READ_ERRORS as error:
                 yield Broken(str(file.path), str(error))
                 return
-
-
-def _conversation(file: File) -> str:
-    """The channel's name, where the package knows it, and its id."""
-    found = _CHANNEL_FOLDER.fullmatch(file.path.parent.name)
-    channel = found[1] if found else file.path.parent.name
-    index = file.archive.find(file.path.parent.parent / "index.json")
-    name = text_field(whole(index), channel) or text_field(
-        whole(file.sibling("channel.json")), "name"
-    )
-    return f"{name} {channel}".strip()
 
 
 def _is_export(file: File) -> bool:
@@ -114,14 +112,13 @@ def _export_items(file: File) -> Iterator[Item]:
     seen = deque[str](maxlen=_REMEMBERED)
     seen_ids: set[str] = set()
     number = 0
-    for found in values(file, "channel", "messages.item"):
+    for found in values(file, "channel.id", "messages.item"):
         if isinstance(found, Broken):
             yield found
             continue
         path, value = found
-        if path == "channel":
-            name = f"{text_field(value, 'name')} {text_field(value, 'id')}"
-            conversation = name.strip() or conversation
+        if path == "channel.id":
+            conversation = text_field({"id": value}, "id") or conversation
         else:
             number += 1
             if not isinstance(value, dict):
@@ -139,7 +136,7 @@ def _export_items(file: File) -> Iterator[Item]:
 
 
 def _export_item(message: object, conversation: str) -> Item:
-    text = text_field(message, "content").strip()
+    text = _plain(text_field(message, "content"))
     if text_field(message, "type") not in _WRITTEN:
         return Dropped("system message")
     if field(message, "author", "isBot") is True:
