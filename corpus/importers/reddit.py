@@ -29,7 +29,9 @@ _PLACES = frozenset(("subreddit", "subreddit_id", "link_id"))
 # Nothing else of a CSV is looked at: a data request has the IP addresses that one wrote from.
 _FIELDS = _TEXTS | _PLACES
 _FIELDS |= {"id", "name", "title", "author", "created_utc", "date", "score", "permalink"}
-_FIELDS |= {"distinguished", "stickied", "subreddit_type"}
+_FIELDS |= {"distinguished", "stickied", "subreddit_type", "is_self", "url"}
+# Of a data request, what was never sent.
+_UNSENT = ("drafts.csv", "scheduled_posts.csv")
 
 _GONE = ("[deleted]", "[removed]", "[ removed by reddit ]")
 _BOT_NAME = re.compile(r"AutoModerator|.*(?:[_-][Bb]ot|[a-z0-9]Bot|BOT)")
@@ -55,8 +57,9 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """Its posts and comments; those of a data request are one's own."""
+    is_unsent = file.name in _UNSENT
     for entry in _entries(file):
-        yield entry if isinstance(entry, Broken) else _item(entry)
+        yield entry if isinstance(entry, Broken) else _item(entry, is_unsent=is_unsent)
 
 
 def plain_text(markdown: str, *, quotes: bool = True) -> str:
@@ -64,16 +67,16 @@ def plain_text(markdown: str, *, quotes: bool = True) -> str:
 
     quotes: whether what is quoted stays.
     """
-    text = html.unescape(html.unescape(markdown)).replace("\r\n", "\n").replace("\u200b", "")
-    text = _QUOTED.sub(r"\n\1" if quotes else "", _SPOILER.sub(r"\1", f"\n{text}"))
+    body = html.unescape(html.unescape(markdown)).replace("\r\n", "\n").replace("\u200b", "")
+    body = _QUOTED.sub(r"\n\1" if quotes else "", _SPOILER.sub(r"\1", f"\n{body}"))
     for mark, pattern, plain in _REDUCTIONS:
-        if mark in text:
-            text = pattern.sub(plain, text)
-    text = text.strip()
-    while (without := _EDIT.sub("", text)) != text:
-        text = without
-    text = "\n".join(map(str.rstrip, text.split("\n")))
-    return re.sub(r"\n\n\s*", "\n\n", text).strip()
+        if mark in body:
+            body = pattern.sub(plain, body)
+    body = body.strip()
+    while (without := _EDIT.sub("", body)) != body:
+        body = without
+    body = "\n".join(map(str.rstrip, body.split("\n")))
+    return re.sub(r"\n\n\s*", "\n\n", body).strip()
 
 
 # Bounded repetitions: without an end, a text of nothing but openings would take quadratic time.
@@ -192,7 +195,7 @@ def _decompressed(head: bytes) -> bytes:
         return b""
 
 
-def _item(entry: _Entry) -> Item:
+def _item(entry: _Entry, *, is_unsent: bool) -> Item:
     is_post = "selftext" in entry or "title" in entry
     # A data request has "body" for both.
     raw = text(entry.get("selftext")) or text(entry.get("body"))
@@ -201,9 +204,12 @@ def _item(entry: _Entry) -> Item:
         return Dropped("deleted")
     if _is_true(entry.get("stickied")) or entry.get("distinguished") in ("moderator", "admin"):
         return Dropped("bot" if author == "AutoModerator" else "by a moderator")
+    title = html.unescape(text(entry.get("title"))).strip()
     written = plain_text(raw, quotes=is_post)
     if _is_bot(author, written):
         return Dropped("bot")
+    if not raw.strip() and _is_self_post(entry):
+        written = title  # as in r/Showerthoughts, where that is the whole post
     if not written:
         return Dropped("without text")
     url = _url(entry)
@@ -211,15 +217,23 @@ def _item(entry: _Entry) -> Item:
     return Text(
         text=written,
         id=_name(entry, "t3" if is_post else "t1"),
-        title=html.unescape(text(entry.get("title"))).strip() or None,
+        title=title or None,
         date=_date(entry),
         url=url or None,
         author=author or None,
-        mine=True if "created_utc" not in entry and "date" in entry else None,
-        public=entry.get("subreddit_type") != "private",
+        mine=True if is_unsent or ("created_utc" not in entry and "date" in entry) else None,
+        public=not is_unsent and entry.get("subreddit_type") != "private",
         community=text(entry.get("subreddit")) or (community[1] if community else None),
         score=_score(entry.get("score")),
     )
+
+
+def _is_self_post(entry: _Entry) -> bool:
+    """Whether it is no link to somewhere else, whose title says little."""
+    if "is_self" in entry:
+        return _is_true(entry["is_self"])
+    url = entry.get("url")
+    return isinstance(url, str) and (not url or "/comments/" in url)
 
 
 def _is_bot(author: str, written: str) -> bool:

@@ -83,14 +83,17 @@ def test_real_tables(shared_data: Path, name: str) -> None:
     path = shared_data / "reddit" / f"{name}.csv"
     rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
     rows = [row for row in rows if row["distinguished"] != "moderator"]
+    titles = {row["name"] for row in rows if row["is_self"] == "True" and not row["selftext"]}
+    assert len(titles) > 9
     written = {row["name"]: row for row in rows if row["selftext"].strip()}
     found = {text.id: text for text in items(path) if isinstance(text, Text)}
     missing = {id: written[id]["selftext"] for id in written.keys() - found.keys() if id}
     # What is nothing but a link has no text.
     assert all(re.fullmatch(r"\W*(\[\w+\]|\S*https?:\S*)\W*", text) for text in missing.values())
-    assert found.keys() <= written.keys()
+    assert found.keys() - written.keys() == titles
     for id, text in found.items():
-        row = written[id or ""]
+        row = next(row for row in rows if row["name"] == id)
+        assert id not in titles or text.text == text.title
         assert text.community == name
         assert text.score == int(row["score"])
         assert text.date == datetime.fromtimestamp(float(row["created_utc"]), UTC)
@@ -108,6 +111,7 @@ def test_real_dumps(shared_data: Path) -> None:
         gone += [e for e in entries if e[field] == "[removed]" and e not in gone]
         stuck = [e for e in entries if e.get("stickied") and e not in gone]
         empty = [e for e in entries if not e[field] and e not in gone + stuck]
+        empty = [e for e in empty if not e.get("is_self")]
         left = [e for e in entries if e not in gone + stuck + empty]
         found = items(path)
         assert found.count(Dropped("deleted")) == len(gone)
@@ -171,6 +175,11 @@ def test_a_post(tmp_path: Path) -> None:
     assert (post.id, post.title, post.text) == ("t3_p1", "A title", "A post.")
     assert post.url == "https://www.reddit.com/r/pokemon/comments/p1/a_title/"
     assert items(lines(tmp_path / "RS.jsonl", POST | {"selftext": ""})) == [Dropped("without text")]
+    showers = POST | {"selftext": "", "is_self": True, "title": "Doors &amp; walls"}
+    [shower] = texts(lines(tmp_path / "RS.jsonl", showers))
+    assert shower.text == shower.title == "Doors & walls"
+    gone = showers | {"selftext": "[removed]"}
+    assert items(lines(tmp_path / "RS.jsonl", gone)) == [Dropped("deleted")]
     [private] = texts(lines(tmp_path / "RS.jsonl", POST | {"subreddit_type": "private"}))
     assert not private.public
 
@@ -193,13 +202,28 @@ def test_ones_own_data(tmp_path: Path) -> None:
     table(tmp_path / "comments_1.csv", [EXPORT, ["c2", *row[1:]]])
     table(tmp_path / "comment_headers.csv", [EXPORT[:-1], row[:-1]])
     posts = ["id", "permalink", "date", "ip", "subreddit", "gildings", "title", "url", "body"]
-    table(tmp_path / "posts.csv", [posts, ["p1", *row[1:6], "A title", "", "A post."]])
+    table(
+        tmp_path / "posts.csv",
+        [
+            posts,
+            ["p1", *row[1:6], "A title", "", "A post."],
+            ["p2", *row[1:6], "All of it", url, ""],
+            ["p3", *row[1:6], "A picture", "https://i.redd.it/x.png", ""],
+        ],
+    )
+    drafts = ["id", "title", "body", "kind", "created", "subreddit"]
+    table(tmp_path / "drafts.csv", [drafts, ["d1", "A draft", "Not yet.", "markdown", "", "a"]])
     found, report = documents(tmp_path)
     assert [document.id for document in found] == [
         "reddit-t1_c1",
         "reddit-t1_c2",
         "reddit-t3_p1",
+        "reddit-t3_p2",
     ]
+    assert report.sources["Reddit"].dropped == {
+        "without text": 1,
+        "not public (--include-private)": 1,
+    }
     assert all(document.author_is_me for document in found)
     assert found[0].text == "Mine,\nin two lines & a"
     assert found[0].date == "2020-02-29T10:11:12+00:00"
