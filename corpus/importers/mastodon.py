@@ -16,7 +16,7 @@ _EVERYBODY = frozenset(("https://www.w3.org/ns/activitystreams#Public", "as:Publ
 # The parts of a link that readers do not see, and the link to a quoted post, which they see whole.
 _UNSEEN = re.compile(
     r"<span\b[^<>]*\bclass=[\"'][^\"'<>]*\binvisible\b[^<>]*>[^<]*</span>"
-    r"|<p\b[^<>]*\bclass=[\"'][^\"'<>]*\bquote-inline\b(?:(?!</p>).)*</p>",
+    r"|<p\b[^<>]*\bclass=[\"'][^\"'<>]*\bquote-inline\b(?:(?!</p>).){0,2000}</p>",
     re.DOTALL,
 )
 _HEAD = re.compile(r'"(?:orderedItems|OrderedCollection)"')

@@ -46,14 +46,15 @@ _ATTACHED = (
     "file attached|datei angehängt|archivo adjunto|fichier joint|file allegato|arquivo anexado|"
     "ficheiro anexado|bestand bijgevoegd|plik załączony|файл добавлен|dosya ekli"
 )
+# Bounded repetitions: without an end, long lines would take quadratic time.
 _MEDIA = re.compile(
     rf"\u200e.*|<[^<>]{{8,60}}>|(?-i:null)|poll:"
-    rf"|(?:\S.*• ?.* )?\u200e?(?:{_MEDIUM}) (?:{_LEFT_OUT})"
+    rf"|(?:\S.{{0,255}}• ?.{{0,30}} )?\u200e?(?:{_MEDIUM}) (?:{_LEFT_OUT})"
     rf"|\S.*\.\w{{2,5}} \((?:{_ATTACHED})\)|(?:IMG|VID|PTT|AUD|DOC|STK)-\d{{8}}-WA\d+\.\w+ \(.+\)"
     r"|\w+: https://maps\.google\.com/\S+",
     re.IGNORECASE,
 )
-_ATTACHMENT = re.compile(r"\s*\u200e?<[^<>:\n]{4,30}: [^<>\n]+\.\w{2,5}>")
+_ATTACHMENT = re.compile(r"\s{0,9}\u200e?<[^<>:\n]{4,30}: [^<>\n]{1,255}\.\w{2,5}>")
 _DELETED = re.compile(
     r"\u200e?(?:this message was deleted(?: by admin .*)?|you deleted this message(?: as admin)?|"
     r"diese nachricht wurde gelöscht|du hast diese nachricht gelöscht|"
@@ -67,7 +68,7 @@ _DELETED = re.compile(
     re.IGNORECASE,
 )
 _EDITED = re.compile(
-    r"\s*(?:\u200e<[^<>\n]{8,60}>|<(?:this message was edited|diese nachricht wurde bearbeitet|"
+    r"\s{0,9}(?:\u200e<[^<>\n]{8,60}>|<(?:this message was edited|diese nachricht wurde bearbeitet|"
     r"se editó este mensaje|este mensaje fue editado|ce message a été modifié|"
     r"questo messaggio è stato modificato|mensagem editada|es[ts]a mensagem foi editada|"
     r"dit bericht is bewerkt|bu mesaj düzenlendi|сообщение изменено)\.?>)\s*\Z",

@@ -199,6 +199,12 @@ def test_marks_are_taken_off_and_words_are_kept(tmp_path: Path, text: str, kept:
     assert lines(chat(tmp_path, f"1/1/20, 10:00 - A: {text}\n")) == [("A", kept)]
 
 
+@pytest.mark.parametrize("piece", ["• ", " ", "\u200e<", "a.pdf (", ": "])
+def test_long_lines_take_no_longer_than_they_should(tmp_path: Path, piece: str) -> None:
+    text = f"1/1/20, 10:00 - A: a{piece * (60_000 // len(piece))}b\n"
+    assert len(chat(tmp_path, text)) == 1
+
+
 def test_what_the_app_says_is_a_system_message(tmp_path: Path) -> None:
     found = chat(
         tmp_path,
