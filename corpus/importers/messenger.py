@@ -33,10 +33,11 @@ _OWNER_FILES = {
 _LONGEST_NEWS = 200  # characters
 _GENERIC_TYPES = ("Generic", "Share", "text", "media", "link")
 _BOILERPLATE = re.compile(
-    r"Reacted .{1,20} to your message|Liked a message|.{1,80} sent an attachment\.|"
+    r"Reacted .{1,20} to your message|Liked a message|"
+    r"(?!.{0,60}\bI\b).{1,80} (?:sent an attachment|"
+    r"missed (?:your|a|an) .{0,20}\bcall(?: from .{1,80})?)\.|"
     r"You sent an? .{1,30}\.|You are now connected on Messenger\.?|"
     r"Say hi to your new Facebook friend, .{1,80}|"
-    r".{1,80} missed (?:your|a|an) .{0,20}\bcall(?: from .{1,80})?\.|"
     r"You (?:named the group|left the group|created (?:the group|a poll)|(?:un)?pinned a message|"
     r"(?:set|cleared) (?:the|your) (?:nickname|emoji|quick reaction)|"
     r"changed the (?:chat theme|theme|group photo)|(?:joined|started) an? (?:video )?(?:call|chat)|"

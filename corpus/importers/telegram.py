@@ -69,7 +69,7 @@ def _item(message: dict[str, object], chat: dict[str, str], owner: str) -> Item:
     if not text:
         return Dropped("without text")
     return Message(
-        conversation=f"{chat.get('name', '')} {chat.get('id', '')}".strip() or "chat",
+        conversation=chat.get("id") or chat.get("name") or "chat",  # names may change
         # A deleted account has no name; lower case, as no word of a text is to be taken for it.
         sender=text_field(message, "from").strip() or "deleted account",
         text=text,

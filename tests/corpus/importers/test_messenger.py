@@ -140,6 +140,8 @@ def test_the_owner_is_known_where_the_download_says(
         (said("gone", 1) | {"is_unsent": True}, "deleted"),
         (said("Reacted 😂 to your message ", 1), "boilerplate"),
         (said("Bob sent an attachment.", 1), "boilerplate"),
+        (said("Bob missed your video call.", 1, "Bob B."), "boilerplate"),
+        (said("You missed a call from Bob.", 1), "boilerplate"),
         (said("Ada L. named the group The Engine.", 1, "Ada L."), "boilerplate"),
         (said("Ada L. a envoyé une pièce jointe.", 1, "Ada L."), "boilerplate"),
         (said("Ada L.さんが写真を送信しました。", 1, "Ada L."), "boilerplate"),
@@ -165,6 +167,8 @@ def test_what_is_no_talk_is_dropped(
 @pytest.mark.parametrize(
     "text",
     [
+        "Sorry, I missed your call.",
+        "I sent an attachment.",
         "You sent me home.",
         "Bob's not here.",
         "Bobby left.",

@@ -23,10 +23,12 @@ def read(path: Path) -> list[Item]:
         return [i for f in archive if recognise(f) is twitter.SOURCE for i in twitter.read(f)]
 
 
-def write(folder: Path, name: str, records: Any, variable: str = "") -> None:
+def write(folder: Path, name: str, records: Any) -> None:
     (folder / "data").mkdir(exist_ok=True)
-    variable = variable or name.removesuffix(".js").replace("-", "_")
-    text = f"window.YTD.{variable}.part0 = {json.dumps(records, indent=1)}"
+    variable, _, part = name.removesuffix(".js").partition("-part")
+    text = (
+        f"window.YTD.{variable.replace('-', '_')}.part{part or 0} = {json.dumps(records, indent=1)}"
+    )
     (folder / "data" / name).write_text(text)
 
 
@@ -36,7 +38,24 @@ def tweets(folder: Path, *made: Any) -> list[Item]:
 
 
 def tweet(text: Any, **more: Any) -> dict[str, Any]:
-    return {"tweet": {"id_str": "123", "created_at": DATE, "full_text": text, **more}}
+    """As archives of 2023 and later have it."""
+    base = {
+        "edit_info": {"initial": {"editTweetIds": ["123"], "editsRemaining": "5"}},
+        "retweeted": False,
+        "source": '<a href="https://mobile.twitter.com" rel="nofollow">Twitter Web App</a>',
+        "entities": {"hashtags": [], "symbols": [], "user_mentions": [], "urls": []},
+        "display_text_range": ["0", "140"],
+        "favorite_count": "2",
+        "id_str": "123",
+        "truncated": False,
+        "retweet_count": "0",
+        "id": "123",
+        "created_at": DATE,
+        "favorited": False,
+        "full_text": text,
+        "lang": "en",
+    }
+    return {"tweet": base | more}
 
 
 def texts(items: list[Item]) -> list[str]:
@@ -92,7 +111,7 @@ def test_what_is_no_text_of_ones_own_is_dropped(tmp_path: Path) -> None:
 
 def test_parts_and_the_form_of_years_ago(tmp_path: Path) -> None:
     write(tmp_path, "tweets.js", [tweet("one", id_str="1")])
-    write(tmp_path, "tweets-part1.js", [tweet("two", id_str="2")], "tweets")
+    write(tmp_path, "tweets-part1.js", [tweet("two", id_str="2")])
     write(tmp_path, "tweet.js", [tweet("three", id_str="3")["tweet"]])
     write(tmp_path, "deleted-tweets.js", [tweet("gone")])
     write(tmp_path, "like.js", [{"like": {"fullText": "of others"}}])
