@@ -3,7 +3,8 @@
 Facebook's ``your_posts__check_ins__photos_and_videos_1.json`` (before: ``your_posts_1.json``) and
 ``comments.json``; Instagram's ``posts_1.json``, ``reels.json``, ``threads_and_replies.json``,
 ``post_comments_1.json`` and their like. A download does not say who could read a post: all count as
-public but what was archived, and what names another audience.
+public but what was archived, and what names another audience. A download as web pages is
+recognised, but not read.
 """
 
 import re
@@ -34,6 +35,8 @@ _ROOTS = (
 _START = rb"\A(?:\xef\xbb\xbf)?\s*"
 _BEGINNINGS = "|".join((*_ROOTS, rf'{_COMMENTS}"\s*:\s*\[\s*\{{\s*"timestamp'))
 _OBJECT = re.compile(_START + rb'\{\s*"(?:%s)"' % _BEGINNINGS.encode())
+# Of the pages since 2018, the boxes around what they list.
+_PAGE = re.compile(rb'class="(?:[^"]* )?(?:uiBoxWhite|_a70[5-9a-e]|_3b0[c-e])\b')
 # Files that are plain lists: by their names, and what their entries have.
 _LIST = re.compile(_START + rb"\[\s*\{")
 _LIST_NAME = re.compile(
@@ -50,7 +53,10 @@ _USER_NAME = re.compile(r"[\w.]{1,30}")
 
 
 def recognises(file: File) -> bool:
-    """Whether it begins as one of these lists does."""
+    """Whether it begins as one of these lists does, or is a page of a download: nobody else shall
+    take what is in there, such as other people's messages, for a text."""
+    if file.suffix == ".html":
+        return _PAGE.search(file.head()) is not None
     if file.suffix != ".json":
         return False
     head = file.head()
@@ -62,6 +68,9 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """Its entries; those without words of one's own are dropped."""
+    if file.suffix == ".html":
+        yield Broken(str(file.path), "is a web page: download it again as JSON")
+        return
     for found in values(file, "item", *(f"{root}.item" for root in (_COMMENTS, *_ROOTS))):
         if isinstance(found, Broken):
             yield found

@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["corpus"]):
 # Names that a reader goes by, of files and their companions.
 _NAMES = {
     "blogger": "feed.atom",
-    "discord": "messages.json messages.csv channel.json",
+    "discord": "messages.json messages.csv",
     "epub": "book.epub",
     "facebook": "your_posts_1.json profile_information.json",
     "feed": "feed.xml",

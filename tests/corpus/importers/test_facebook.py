@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.importers.source import Broken, Dropped, Item, Text
+
+from .made import documents, made
 
 FoundIn = Callable[[dict[str, bytes]], list[Item]]
 
@@ -182,6 +185,17 @@ def test_other_files_of_the_download_are_not_read(found_in: FoundIn) -> None:
         "posts/your_posts_1.html": exported([{"timestamp": 1}]),
     }
     assert found_in(files) == []
+
+
+@pytest.mark.parametrize(
+    "classes", ["pam _3-95 _2pi0 _2lej uiBoxWhite noborder", "_a705", "_3-8y _3-95 _3b0c"]
+)
+def test_a_download_as_web_pages_is_told_and_no_text(tmp_path: Path, classes: str) -> None:
+    body = f'<div class="_4t5n" role="main"><div class="{classes}"><p>{"a secret " * 30}</p></div>'
+    page = f'<html><head><title>Bob</title></head><body class="_5vb_ _2yq">{body}</div></body>'
+    found, report = documents(made(tmp_path, {"messages/inbox/bob_1/message_1.html": page}))
+    assert not found
+    assert "JSON" in report.broken[0].message
 
 
 def test_entries_of_the_wrong_kind_are_told_and_the_rest_is_read(found_in: FoundIn) -> None:
