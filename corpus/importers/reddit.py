@@ -33,7 +33,7 @@ _FIELDS |= {"distinguished", "stickied", "subreddit_type", "is_self", "url"}
 # Of a data request, what was never sent.
 _UNSENT = ("drafts.csv", "scheduled_posts.csv")
 
-_GONE = ("[deleted]", "[removed]", "[ removed by reddit ]")
+_GONE = ("[deleted]", "[removed]", "[ removed by reddit ]", "[deleted by user]", "[unavailable]")
 _BOT_NAME = re.compile(r"AutoModerator|.*(?:[_-][Bb]ot|[a-z0-9]Bot|BOT)")
 _BOT_WORDS = re.compile(r"\bI(?:['\u2019]| a)?m a bot\b|\bbeep,? boop\b", re.IGNORECASE)
 

@@ -262,6 +262,7 @@ def test_other_files_are_not_claimed(tmp_path: Path, name: str, content: str) ->
         ({"body": "[deleted]"}, "deleted"),
         ({"body": " [removed]\n"}, "deleted"),
         ({"body": "[ Removed by Reddit ]"}, "deleted"),
+        ({"body": "[deleted by user]"}, "deleted"),
         ({"author": "AutoModerator"}, "bot"),
         ({"author": "AutoModerator", "distinguished": "moderator"}, "bot"),
         ({"author": "Bitty_Bot"}, "bot"),
