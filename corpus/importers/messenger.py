@@ -30,7 +30,6 @@ _OWNER_FILES = {
     "*autofill_information.json": ("autofill_information_v2.FULL_NAME.item",),
     "*personal_information.json": ("profile_user.item.string_map_data.Name.value",),
 }
-_LONGEST_NEWS = 200  # characters
 _GENERIC_TYPES = ("Generic", "Share", "text", "media", "link")
 _BOILERPLATE = re.compile(
     r"Reacted .{1,20} to your message|Liked a message|"
@@ -51,6 +50,8 @@ _BOILERPLATE = re.compile(
     r"Você enviou um anexo\.|Enviaste um anexo\.|"
     r"Heeft .{1,30} gereageerd op je bericht|Je hebt een bijlage (?:verzonden|gestuurd)\."
 )
+# What follows a name; East Asian languages have no blank there.
+_NEWS = re.compile(r"[ \u3000-\uffff][^\n]{1,200}[.\u3002]")
 # What Meta calls an account that is gone: "Facebook user", "Utilisateur Instagram".
 _GONE = re.compile(r"\b(?:Facebook|Instagram)\b")
 # In lower case, as no word of a text is to be taken for a name.
@@ -138,14 +139,7 @@ def _name(sender: str) -> str:
 def _is_about(sender: str, body: str) -> bool:
     """Whether it is a sentence that begins with the sender's own name, such as "Ada Lovelace named
     the group The Engine.": so Meta tells, in all languages, what people did."""
-    rest = body.removeprefix(sender)
-    is_sentence = rest.endswith((".", "。")) and "\n" not in rest and len(rest) <= _LONGEST_NEWS
-    return (
-        len(sender) > 2
-        and rest != body
-        and is_sentence
-        and not re.match(r"[\w'\u2019-]", rest, re.A)
-    )
+    return len(sender) > 2 and body.startswith(sender) and bool(_NEWS.fullmatch(body, len(sender)))
 
 
 @lru_cache(maxsize=1)

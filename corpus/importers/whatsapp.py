@@ -90,7 +90,9 @@ def read(file: File) -> Iterator[Item]:
     """The messages; lines without a stamp go on with the message before."""
     form = _form(file)
     if form is None:
-        yield Broken(str(file.path), "none of its first lines begins as messages of WhatsApp do")
+        yield Broken(
+            str(file.path), "begins as no chat of WhatsApp known here; if it is none: --as text"
+        )
         return
     day_first = _is_day_first(file, form)
     conversation = _conversation(file)

@@ -172,6 +172,7 @@ def test_what_is_no_talk_is_dropped(
         "You sent me home.",
         "Bob's not here.",
         "Bobby left.",
+        "Bob, over and out.",
         "Bob, are you there?",
         "Eve left.",
         "Bob",
