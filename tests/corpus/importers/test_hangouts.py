@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.importers.source import Broken, Dropped, Item, Message
+from corpus.importing import Policy
+
+from .made import documents, made
 
 FoundIn = Callable[[dict[str, bytes]], list[Item]]
 
@@ -101,6 +104,13 @@ def test_the_form_before_2017(found_in: FoundIn) -> None:
     (message,) = found_in({"Hangouts/Hangouts.json": json.dumps(state).encode()})
     assert isinstance(message, Message)
     assert (message.text, message.mine) == ("old", True)
+
+
+def test_somebody_without_a_name_hides_no_words(tmp_path: Path) -> None:
+    nobody = event("Google it, user", 2_000_000) | {"sender_id": None}
+    talk = hangouts((described("c"), [event("how?", 1_000_000), nobody]))
+    [document], _ = documents(made(tmp_path, dict(talk)), Policy(others=True))
+    assert document.text == "- how?\n\n> Google it, user"
 
 
 def test_what_is_of_the_wrong_kind_is_told_or_dropped(found_in: FoundIn) -> None:
