@@ -19,7 +19,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from corpus.archive import READ_ERRORS, ArchiveError, File
 from corpus.importers.dates import from_rfc2822
-from corpus.importers.markup import html_text
+from corpus.importers.markup import html_text, take_out
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 # "From 123@xxx Mon Jan 01 10:00:00 +0000 2024"; Thunderbird may leave out who and when.
@@ -228,9 +228,7 @@ def _unflowed(written: str) -> str:
 
 def _without_quotes(html: str) -> str:
     tree = LexborHTMLParser(html)
-    # One by one: with an element go those inside it.
-    while (quote := tree.css_first(_QUOTES_IN_HTML)) is not None:
-        quote.decompose()
+    take_out(tree, _QUOTES_IN_HTML)
     return tree.html or ""
 
 

@@ -5,7 +5,7 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-# Where an element begins and ends: a new paragraph, a new line, a blank.
+# Where an element begins and ends: a new paragraph, a new line, a blank, a quotation mark.
 _PARAGRAPH, _LINE = "\x01", "\x02"
 _PARAGRAPHS = (
     "address article aside blockquote body center dd details div dl dt fieldset figure footer form "
@@ -16,10 +16,11 @@ _EDGES = {
     **dict.fromkeys(_PARAGRAPHS.split(), _PARAGRAPH),
     **dict.fromkeys(("caption", "li", "option", "tr"), _LINE),
     **dict.fromkeys(("td", "th"), " "),
+    "q": '"',
 }
 _UNSEEN = (
-    "audio button canvas embed figcaption head iframe input map noscript object script select "
-    "style svg template textarea title video"
+    "audio button canvas embed figcaption head iframe input map noscript object rp rt script "
+    "select style svg template textarea title video"
 )
 _UNSEEN_TAGS = frozenset(_UNSEEN.split())
 _BREAK = re.compile(rf"[^\S\n]*[\n{_PARAGRAPH}{_LINE}][\s{_PARAGRAPH}{_LINE}]*")
@@ -49,9 +50,18 @@ def decode_html(page: bytes) -> str:
         return page.decode("cp1252", errors="replace")
 
 
+def take_out(tree: LexborHTMLParser | LexborNode, selector: str) -> None:
+    """Removes the elements that a CSS selector finds below a node, or in a whole page."""
+    # An element is found once for each selector of a list that it fits. Those inside of others go
+    # first: with an element all that is in it is freed.
+    found = {node.mem_id: node for node in tree.css(selector)}
+    for node in reversed(found.values()):
+        node.decompose()
+
+
 def html_text(html: str) -> str:
     """What a reader sees: paragraphs apart by a blank line, list items, table rows and line breaks
-    on lines of their own, without captions, forms and scripts.
+    on lines of their own, without captions, forms, scripts and the marks of footnotes.
 
     Never raises: any text is HTML of some kind.
     """
@@ -75,7 +85,7 @@ def _text(body: LexborNode) -> str:
             pieces.append(text if in_pre else re.sub(r"\s+", " ", text))
         elif node.tag == "br":
             pieces.append("\n")
-        elif node.tag not in _UNSEEN_TAGS:
+        elif node.tag not in _UNSEEN_TAGS and not _is_note_mark(node):
             edge = _EDGES.get(node.tag or "", "")
             pieces.append(edge)
             pending.append((edge, False))
@@ -86,6 +96,14 @@ def _text(body: LexborNode) -> str:
                 child = child.next
             pending += reversed(children)
     return "".join(pieces)
+
+
+def _is_note_mark(node: LexborNode) -> bool:
+    """A raised link, or what is raised in a link."""
+    if node.tag != "sup":
+        return False
+    is_linked = node.parent is not None and node.parent.tag == "a"
+    return is_linked or any(child.tag == "a" for child in node.iter())
 
 
 def _break(gap: re.Match[str]) -> str:

@@ -99,7 +99,7 @@ def _item(
 def _take_out_reblogged(tree: LexborHTMLParser) -> bool:
     """Others' posts: ``<p><a class="tumblr_blog">name</a>:</p><blockquote>``, and nested so."""
     names = tree.css("p > a.tumblr_blog")
-    for name in names:
+    for name in reversed(names):  # those inside of quotes go before the quotes
         paragraph = name.parent
         quote = paragraph.next if paragraph else None
         while quote is not None and quote.tag != "blockquote" and not quote.text().strip():

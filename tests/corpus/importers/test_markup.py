@@ -4,8 +4,9 @@ from html import escape
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
 
-from corpus.importers.markup import decode_html, html_text
+from corpus.importers.markup import decode_html, html_text, take_out
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,9 @@ from corpus.importers.markup import decode_html, html_text
         ("<fieldset><legend>a</legend>b</fieldset>", "a\n\nb"),
         ("<p>a</p><script>b</script><style>c</style><!-- d --><figcaption>e</figcaption>", "a"),
         ("<p>a</p><svg><title>b</title></svg><textarea>c</textarea>", "a"),
+        ("<p>He said <q>Go!</q></p>", 'He said "Go!"'),
+        ("<ruby>漢字<rp>(</rp><rt>kanji</rt><rp>)</rp></ruby>", "漢字"),
+        ("a<sup>[<a href=#n1>1</a>]</sup> b<a href=#n2><sup>2</sup></a> 5<sup>th</sup>", "a b 5th"),
         ("a\x01b\x02c", "abc"),
         ("a\ud800b", "ab"),
         ("<frameset><frame></frameset>", ""),
@@ -33,6 +37,12 @@ from corpus.importers.markup import decode_html, html_text
 )
 def test_what_a_reader_sees(html: str, text: str) -> None:
     assert html_text(html) == text
+
+
+def test_elements_are_taken_out_once_however_they_are_found() -> None:
+    page = LexborHTMLParser("<nav role=a>x<nav class=b>y</nav></nav><p>z<nav>x</nav>" * 20_000)
+    take_out(page, "nav, [role=a], nav > .b")
+    assert html_text(page.html or "").split() == ["z"] * 20_000
 
 
 def test_documents_deeper_than_python_can_go() -> None:
