@@ -2,6 +2,7 @@
 Google Takeout makes it (``feed.atom``, ``blogger:type``)."""
 
 from collections.abc import Iterator
+from html import unescape
 
 from lxml import etree
 
@@ -34,17 +35,18 @@ def _item(entry: "etree._Element") -> Item:
         return Dropped("comment")
     if kind not in ("post", "page"):
         return Dropped("no post or page")
-    if status == "SOFT_TRASHED":
+    if "TRASHED" in status or child_text(entry, "trashed"):  # when
         return Dropped("deleted")
     text = atom.text(entry, "content")
     if not text:
         return Dropped("without text")
-    is_draft = status == "DRAFT" or entry.findtext("{*}control/{*}draft") == "yes"
+    is_draft = status not in ("", "LIVE") or entry.findtext("{*}control/{*}draft") == "yes"
     return Text(
         text=text,
         # What follows "tag:blogger.com,1999:" is "blog-1.post-2".
         id=child_text(entry, f"{atom.ATOM}id").strip().rpartition(":")[2] or None,
-        title=atom.title(entry),
+        # Takeout's are HTML, and do not say so.
+        title=unescape(atom.title(entry) or "") or None,
         date=atom.date(entry),
         url=atom.link(entry),
         author=atom.author(entry),

@@ -23,9 +23,13 @@ def entry(
     return (
         f"<entry><id>tag:blogger.com,1999:blog-1.post-{number}</id>"
         f"<blogger:type>{kind}</blogger:type><blogger:status>{status}</blogger:status>"
-        f"<author><name>Ada</name></author><title>A &amp;lt; B</title>"
-        f"<content type='html'>{content}</content>"
-        f"<published>2024-05-06T07:08:09.123Z</published></entry>\n"
+        f"<author><name>Ada</name><uri></uri><blogger:type>BLOGGER</blogger:type></author>"
+        f"<title>A &amp;lt; B</title>"
+        f"<content type='html'>{content}</content><blogger:metaDescription/>"
+        f"<blogger:created>2024-05-01T07:08:09.123Z</blogger:created>"
+        f"<published>2024-05-06T07:08:09.123Z</published><blogger:location/><category/>"
+        f"<blogger:filename>/2024/05/a.html</blogger:filename><link/><enclosure/>"
+        f"<blogger:trashed/></entry>\n"
     )
 
 
@@ -54,6 +58,7 @@ def test_takeout(tmp_path: Path) -> None:
             + entry(kind="PAGE", status="DRAFT", number=2)
             + entry(kind="COMMENT")
             + entry(status="SOFT_TRASHED")
+            + entry().replace("<blogger:trashed/>", "<blogger:trashed>2026</blogger:trashed>")
             + entry(content="&lt;img src='x'&gt;")
             + "</feed>"
         },
@@ -62,16 +67,22 @@ def test_takeout(tmp_path: Path) -> None:
     assert first == Text(
         text="a\n\nb&c",
         id="blog-1.post-1",
-        title="A &lt; B",  # a title of no type is plain
+        title="A < B",
         date=datetime(2024, 5, 6, 7, 8, 9, 123000, tzinfo=UTC),
         author="Ada",
     )
     assert isinstance(page, Text) and not page.public
-    assert rest == [Dropped("comment"), Dropped("deleted"), Dropped("without text")]
+    assert rest == [
+        Dropped("comment"),
+        Dropped("deleted"),
+        Dropped("deleted"),
+        Dropped("without text"),
+    ]
 
 
-def test_drafts_stay_out_unless_asked_for(tmp_path: Path) -> None:
-    made(tmp_path, {"feed.atom": TAKEOUT + entry(status="DRAFT") + "</feed>"})
+@pytest.mark.parametrize("status", ["DRAFT", "SCHEDULED"])
+def test_what_is_not_live_stays_out_unless_asked_for(tmp_path: Path, status: str) -> None:
+    made(tmp_path, {"feed.atom": TAKEOUT + entry(status=status) + "</feed>"})
     assert documents(tmp_path, Policy())[0] == []
     assert len(documents(tmp_path, Policy(include_private=True))[0]) == 1
 
