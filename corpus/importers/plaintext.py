@@ -11,6 +11,7 @@ from itertools import chain
 
 from corpus.archive import File
 from corpus.importers.source import Dropped, Item, Source, Text
+from corpus.importers.takeout import is_in_takeout
 
 _LONGEST = 1 << 21  # characters of a text
 _BLOCK = 1 << 20  # bytes
@@ -38,7 +39,8 @@ def recognises(file: File) -> bool:
 
 
 def read(file: File) -> Iterator[Item]:
-    """Its text; lines that an editor broke are joined, those of poems and plays are left."""
+    """Its text; lines that an editor broke are joined, those of poems and plays are left. What
+    lies in a Takeout is not public."""
     with file.open() as stream:
         text = io.TextIOWrapper(stream, _encoding(file), errors="replace")
         head = text.read(_BLOCK)
@@ -53,6 +55,7 @@ def read(file: File) -> Iterator[Item]:
                 text=piece,
                 title=fields.get("Title", file.path.stem).strip(),
                 author=fields.get("Author", "").strip() or None,
+                public=not is_in_takeout(file),
             )
         if not found:
             yield Dropped("without text")

@@ -7,18 +7,28 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from corpus.archive import File
 from corpus.importers.dates import from_iso
-from corpus.importers.markup import decode_html, html_text
+from corpus.importers.markup import decode_html, html_text, take_out
 from corpus.importers.source import Dropped, Item, Source, Text
+from corpus.importers.takeout import is_in_takeout
 
 _PAGE = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 # Bulbapedia's have a reader of their own (prepare_corpus.py); Facebook's and Google's lists of
-# what one did are no texts.
+# what one did are no texts; the chats of Telegram, DiscordChatExporter and Google Voice, and Keep's
+# notes, which are in JSON as well, are nothing that everybody could read.
 _OTHERS = re.compile(
     rb"<title>[^<]* - Bulbapedia|href=\"(?:\.\./)*html/style\.css\"|\bmdl-typography--"
     rb"|class=\"(?:[^\"]* )?_a70[5-9a-e]\b|window\.YTD\."
+    rb"|class=\"page_wrap[^<>]*>\s*<div class=\"page_header|\bchatlog__"
+    rb"|class=\"(?:hChatLog|haudio)\b"
+    rb"|<div class=\"note\b[^<>]*>\s*<div class=\"heading\""
 )
-_AROUND = "nav, header, footer, aside, form, [role=navigation], [role=banner], [role=contentinfo]"
-_FEWEST_WORDS = 20
+_COMMENTS = "#comments, #respond, .comment-list, #disqus_thread"
+# Some sites have the whole page in a form.
+_AROUND = (
+    "nav, header, footer, aside, form:not(:has(p)), [role=navigation], [role=banner], "
+    "[role=contentinfo]"
+)
+_SHORTEST = 100  # characters: some languages have no blanks between words
 
 
 def recognises(file: File) -> bool:
@@ -30,8 +40,9 @@ def recognises(file: File) -> bool:
 
 
 def read(file: File) -> Iterator[Item]:
-    """The article of a page; lists of links have none."""
+    """The article of a page, without its readers' comments; lists of links have none."""
     tree = LexborHTMLParser(decode_html(file.read()))
+    take_out(tree, _COMMENTS)
     url = _attribute(tree, "link[rel=canonical]", "href")
     author = _attribute(tree, "meta[name=author]", "content")
     date = _attribute(tree, "meta[property='article:published_time']", "content")
@@ -42,13 +53,19 @@ def read(file: File) -> Iterator[Item]:
         yield Dropped("without text")
         return
     text = html_text(main.html or "")
-    for link in main.css("a"):
-        link.decompose()
-    words, unlinked = len(text.split()), len(html_text(main.html or "").split())
-    if words < _FEWEST_WORDS or unlinked < words / 2:
+    take_out(main, "a")
+    if len(text) < _SHORTEST or len(html_text(main.html or "")) < len(text) / 2:
         yield Dropped("without text")
         return
-    yield Text(text=text, id=url, title=title, date=from_iso(date or ""), url=url, author=author)
+    yield Text(
+        text=text,
+        id=url,
+        title=title,
+        date=from_iso(date or ""),
+        url=url,
+        author=author,
+        public=not is_in_takeout(file),
+    )
 
 
 def _main(tree: LexborHTMLParser) -> LexborNode | None:
@@ -57,8 +74,7 @@ def _main(tree: LexborHTMLParser) -> LexborNode | None:
     only = articles[0] if len(articles) == 1 else None
     main = only or tree.css_first("main, [role=main]") or tree.body
     if main is not None:
-        for node in main.css(f"{_AROUND}, h1"):
-            node.decompose()
+        take_out(main, f"{_AROUND}, h1")
     return main
 
 

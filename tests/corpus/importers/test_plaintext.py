@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from corpus.importers.plaintext import SOURCE
 from corpus.importers.source import Dropped, Text
+from corpus.importing import Policy
 
 from .made import documents, items, made, survives
 
@@ -102,6 +103,15 @@ def test_project_gutenberg(tmp_path: Path, article: str) -> None:
         f"*** END OF {article} PROJECT GUTENBERG EBOOK FOXES ***\n\nDonate!\n"
     )
     assert only(tmp_path, text) == Text(text=STORY.strip(), title="Foxes", author="Ada L.")
+
+
+@pytest.mark.parametrize(
+    "place", ["Takeout/Google Shopping/Addresses", "takeout-20240101T000000Z-001/Orders"]
+)
+def test_lists_in_a_takeout_are_not_public(tmp_path: Path, place: str) -> None:
+    path = made(tmp_path, {f"{place}/a.txt": "Ada, 1 Main Street", "Takeout.txt": "A story."})
+    assert [document.text for document in documents(path, Policy())[0]] == ["A story."]
+    assert len(documents(path)[0]) == 2
 
 
 def test_binary_and_empty_files(tmp_path: Path) -> None:

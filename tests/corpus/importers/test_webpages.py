@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from corpus.importers.source import Dropped, Text
 from corpus.importers.webpages import SOURCE
+from corpus.importing import Policy
 
 from .made import documents, items, made, survives
 
@@ -28,6 +29,10 @@ def page(body: str, head: str = "<title>Foxes - My site</title>") -> str:
         f"<div role=main>{STORY}</div><div>Imprint</div>",
         f"<main>Home<article><header>By Ada</header>{STORY}</article>More</main>",
         f"<main>{STORY}<form>Search <input></form><script>x</script></main>",
+        f"<form id=aspnetForm><input type=hidden>{STORY}</form>",
+        f"<article>{STORY}</article><ol class=comment-list><li><article>Nice!</article></ol>",
+        f"<div>{STORY}</div><section id=comments><h2>1 comment</h2><p>Nice!</p></section>",
+        f"<header role=banner><nav role=navigation>Home</nav></header>{STORY}",
     ],
 )
 def test_the_main_text(tmp_path: Path, body: str) -> None:
@@ -73,6 +78,33 @@ def test_real_pages_of_others_are_not_claimed(shared_data: Path) -> None:
     ):
         _, report = documents(path)
         assert SOURCE.label not in report.sources
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<div class="page_wrap">\n <div class="page_header"></div><div class="history">',
+        "<div class=chatlog><div class=chatlog__message-group>",
+        '<div class="hChatLog hfeed"><div class="message">',
+        '<div class="note DEFAULT">\n<div class="heading"></div>',
+    ],
+    ids=["Telegram", "DiscordChatExporter", "Google Voice", "Google Keep"],
+)
+def test_what_only_few_could_read_is_no_web_page(tmp_path: Path, body: str) -> None:
+    _, report = documents(made(tmp_path, {"a.html": page(body + STORY)}))
+    assert report.unknown == {".html": 1}
+
+
+def test_pages_in_a_takeout_are_not_public(tmp_path: Path) -> None:
+    path = made(tmp_path, {"Takeout/Google-Konto/Ada.SubscriberInfo.html": page(STORY)})
+    assert documents(path, Policy())[0] == []
+    assert [document.text for document in documents(path)[0]] == [EXPECTED]
+
+
+def test_text_without_blanks_between_words(tmp_path: Path) -> None:
+    text = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。" * 5
+    (item,) = items(made(tmp_path, {"a.html": page(f"<p>{text}</p>")}), SOURCE)
+    assert isinstance(item, Text) and item.text == text
 
 
 @pytest.mark.parametrize("content", ["", "Just text.", b"\0\1\2", "<p>a</p>"])
