@@ -17,11 +17,17 @@ _CONTENT = "{http://purl.org/rss/1.0/modules/content/}encoded"
 _CUT = re.compile(r"<!--(?:nextpage|more)[^<>]*-->")
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 # Captions and galleries show no text of the post; of other shortcodes the inside does.
-_SHORTCODE = re.compile(
-    r"\[(caption|gallery|embed|audio|video|playlist)\b[^\[\]]*\](?:(?:(?!\[\1\b).)*?\[/\1\])?"
-    r"|\[/?[a-z][a-z0-9_-]*(?:\s+[\w-]+=[^\[\]]*)?/?\]",
+_MEDIA = re.compile(
+    r"\[((?:wp_)?caption|gallery|embed|audio|video|playlist)\b[^\[\]]*\]"
+    r"(?:(?:(?!\[\1\b).)*?\[/\1\])?",
     re.DOTALL,
 )
+# A word in brackets is one if it has arguments, a slash, an underscore, or an end somewhere.
+_SHORTCODE = re.compile(
+    r"\[(?P<slash>/?)(?P<name>[A-Za-z][\w-]*)"
+    r"(?P<arguments>\s+[\w-]+\s*=[^\[\]]*|=[^\[\]]+|\s+https?:[^\[\]]*)?\s*(?P<empty>/?)\]"
+)
+_ENDS = re.compile(r"\[/([A-Za-z][\w-]*)\s*\]")
 _TAG_OR_LINES = re.compile(r"<[^<>]*>|\n\s*\n|\n")
 
 
@@ -66,10 +72,21 @@ def _blog(url: str) -> str:
 
 
 def _text(content: str) -> str:
-    html = _SHORTCODE.sub("", _COMMENT.sub("", _CUT.sub("\n\n", content)))
+    html = _without_shortcodes(_MEDIA.sub("", _COMMENT.sub("", _CUT.sub("\n\n", content))))
     if "<!-- wp:" not in content:
         html = _TAG_OR_LINES.sub(_tag_or_break, html.replace("\r\n", "\n").strip())
     return html_text(html)
+
+
+def _without_shortcodes(html: str) -> str:
+    ended = set(_ENDS.findall(html))
+
+    def replacement(found: re.Match[str]) -> str:
+        name = found["name"]
+        is_marked = any(found.group("slash", "arguments", "empty")) or "_" in name
+        return "" if is_marked or name in ended else found[0]
+
+    return _SHORTCODE.sub(replacement, html)
 
 
 def _tag_or_break(match: re.Match[str]) -> str:

@@ -71,7 +71,7 @@ def test_real_exports_give_what_is_counted_in_them(shared_data: Path, name: str)
 
 
 @pytest.mark.parametrize(
-    "part", ["<!--more", "<!--", "[a x=", "[gallery", "[caption]", "<a", "\n "]
+    "part", ["<!--more", "<!--", "[a x=", "[a ", "[/a", "[gallery", "[caption]", "<a", "\n "]
 )
 def test_what_never_ends_takes_no_hours(tmp_path: Path, part: str) -> None:
     assert len(texts(tmp_path, post(part * 100_000))) == 1
@@ -113,6 +113,10 @@ def test_what_is_known_of_a_post(tmp_path: Path) -> None:
         ('[caption id="x"]<img> words[/caption]a [gallery ids="1,2"] b', "a b"),
         ('[audio src="x"] a [audio src="y"][/audio] b', "a b"),
         ("[embed]https://example.org[/embed]a [vc_row][box color='red']b[/box]", "a b"),
+        ("a [su_quote]b[/su_quote] [spacer /] [contact-form-7 id='1']c", "a b c"),
+        ("[youtube=http://youtu.be/x?a&w=1]a [tweet https://example.org/1]", "a"),
+        ('[wp_caption id="x"]<img> words[/wp_caption]a', "a"),
+        ("a [sic] b [Laughs] c [self-made] d [/i] e", "a [sic] b [Laughs] c [self-made] d e"),
         ("See [1] and a[0].", "See [1] and a[0]."),
     ],
 )
