@@ -12,28 +12,52 @@ from markdown_it import MarkdownIt
 
 from corpus.archive import File
 from corpus.importers.dates import from_iso
-from corpus.importers.markup import html_text
+from corpus.importers.markup import decode_html, html_text
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
+from corpus.importers.takeout import is_in_takeout
 
 _LONGEST_FRONT = 1 << 16  # characters
 _FRONT = re.compile(
     r"\s*(---|\+\+\+)[ \t]*\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
-# Hugo's shortcodes and Jekyll's tags; what stands between two of them is text.
-_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{%[^{}]*%\}")
-# Obsidian: embedded files, [[page|text]], [[page]], %%comments%%, and the mark of a block.
+_KEY = re.compile(r"^[\w-]+[ \t]*[:=]", re.MULTILINE)
+# Code goes first: what looks like a mark in it is none.
+_FENCE = re.compile(
+    r"^ {0,3}(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})[^\n]*$"
+    r"(?:.*?^ {0,3}(?P=fence)[`~]*[ \t]*$|.*\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+# Of Jekyll, Hugo and Hexo.
+_HIGHLIGHTED = re.compile(
+    r"\{[{%][<%-]?\s*(highlight|codeblock)\b(?:(?!\{[{%][<%-]?\s*\1\b).)*?"
+    r"\{[{%][<%-]?\s*(?:end|/\s*)\1\b[^{}]*\}+",
+    re.DOTALL,
+)
+# Hugo's shortcodes and Jekyll's tags; what stands between two of them is text. Attributes of
+# paragraphs and headings.
+_TEMPLATE = re.compile(
+    r"\{\{[^{}]*\}\}|\{%[^{}]*%\}|\{:[^{}\n]*\}|[ \t]\{[#.][^{}\n]*\}[ \t]*$", re.MULTILINE
+)
+# Obsidian: embedded files, [[page|text]], [[page#heading]], %%comments%%, the mark of a block,
+# ==marked==, what makes a quotation a callout, and lines of tags.
 _EMBED = re.compile(r"!\[\[[^\[\]\n]*\]\]")
-_WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]+)\]\]")
+_NAMED_LINK = re.compile(r"\[\[[^\[\]|\n]*\|([^\[\]|\n]+)\]\]")
+_WIKI_LINK = re.compile(r"\[\[([^\[\]|\n]+)\]\]")
 _COMMENT = re.compile(r"%%.*?%%", re.DOTALL)
 _BLOCK_MARK = re.compile(r"[ \t]\^[\w-]+$", re.MULTILINE)
+_MARKED = re.compile(r"(?<![\w=])==(?=\S)([^=\n]+)(?<=\S)==(?![\w=])")
+_CALLOUT = re.compile(r"^((?:[ \t]*>)+)[ \t]*\[![^\]\n]+\][+-]?[ \t]*(.*)$", re.MULTILINE)
+_TAGS = re.compile(r"^[ \t]*(?:#(?=[\d/-]*[^\W\d])[\w/-]+[ \t]*)+$", re.MULTILINE)
+_TASK = re.compile(
+    r"^([ \t]*(?:>[ \t]*)*(?:[-*+]|\d{1,9}[.)])[ \t]+)\[[ xX/-]\][ \t]+", re.MULTILINE
+)
 # A footnote's number, and what begins its note.
 _FOOTNOTE = re.compile(r"\[\^[^\[\]\s]+\]:?")
 
 _RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 _RENDERER.add_render_rule("fence", lambda *_: "")
 _RENDERER.add_render_rule("code_block", lambda *_: "")
-_RENDERER.add_render_rule("image", lambda _, tokens, at, *__: tokens[at].content)
-
+_RENDERER.add_render_rule("image", lambda *_: "")
 
 _DEEPEST = 20
 _BEGINS = (
@@ -68,15 +92,17 @@ def recognises(file: File) -> bool:
 
 
 def read(file: File) -> Iterator[Item]:
-    """The text of a file, without code; drafts are not public."""
-    source = file.read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n")
+    """The text of a file, without code; drafts are not public, nor is what lies in a Takeout."""
+    source = decode_html(file.read()).replace("\r\n", "\n")
     front = _FRONT.match(source)
     try:
         known = _front_matter(front[1], front[2]) if front else None
     except (_FrontMatterError, *_YAML_ERRORS) as error:
-        message = " ".join(str(error).split()) or type(error).__name__
-        yield Broken(str(file.path), f"front matter: {message}")
-        return
+        if not front or "\n\n" not in front[2] or _KEY.search(front[2]):
+            message = " ".join(str(error).split()) or type(error).__name__
+            yield Broken(str(file.path), f"front matter: {message}")
+            return
+        known = None
     # What stands between two rules may be prose.
     text = _text(source[front.end() :] if front and known is not None else source)
     if not text:
@@ -91,8 +117,16 @@ def read(file: File) -> Iterator[Item]:
         date=_date(known.get("date")) or _date(named[1] if named else None),
         url=url if isinstance(url, str) else None,
         author=author if isinstance(author, str) else None,
-        public=known.get("draft") is not True and known.get("published") is not False,
+        public=not (_is_draft(known) or "_drafts" in file.path.parts or is_in_takeout(file)),
     )
+
+
+def _is_draft(known: dict[str, Any]) -> bool:
+    """As Hugo, Jekyll or Obsidian Publish say it."""
+    draft, *published = (
+        str(known.get(name)).casefold() for name in ("draft", "published", "publish")
+    )
+    return draft == "true" or "false" in published
 
 
 def _front_matter(fence: str, source: str) -> dict[str, Any] | None:
@@ -114,15 +148,27 @@ def _front_matter(fence: str, source: str) -> dict[str, Any] | None:
 
 def _text(source: str) -> str:
     for pattern, replacement in (
+        (_FENCE, ""),
+        (_HIGHLIGHTED, ""),
         (_TEMPLATE, ""),
         (_COMMENT, ""),
         (_EMBED, ""),
-        (_WIKI_LINK, r"\1"),
+        (_NAMED_LINK, r"\1"),
         (_FOOTNOTE, ""),
         (_BLOCK_MARK, ""),
+        (_MARKED, r"\1"),
+        (_CALLOUT, r"\1 \2\n\1"),
+        (_TAGS, ""),
+        (_TASK, r"\1"),
     ):
         source = pattern.sub(replacement, source)
+    source = _WIKI_LINK.sub(_shown, source)
     return html_text(_RENDERER.render(source))
+
+
+def _shown(link: re.Match[str]) -> str:
+    """What Obsidian shows of a link to a page, its heading or its block."""
+    return link[1].partition("#^")[0].strip("#").replace("#", " > ")
 
 
 def _date(value: object) -> datetime | None:
@@ -130,7 +176,8 @@ def _date(value: object) -> datetime | None:
         return value
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
-    return from_iso(str(value).strip())
+    # Jekyll has a blank before the zone, which ISO 8601 has not.
+    return from_iso(re.sub(r" (?=[+-]\d)", "", str(value).strip()))
 
 
 SOURCE = Source("markdown", "Markdown", recognises, read)

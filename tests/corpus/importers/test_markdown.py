@@ -26,7 +26,7 @@ def only(folder: Path, source: str | bytes, name: str = "note.md") -> Item:
         ("a  \nb", "a\nb"),
         ("- a\n- b\n  1. c\n\nd", "a\nb\n\nc\n\nd"),
         ("*a* **b** `c` ~~d~~ \\*e\\*", "a b c d *e*"),
-        ("[a](https://example.org 'x') <https://b> ![c](d.jpg)", "a https://b c"),
+        ("[a](https://example.org 'x') <https://b> ![c](d.jpg)", "a https://b"),
         ("[a][1] b\n\n[1]: https://example.org", "a b"),
         ("> a\n\nb", "a\n\nb"),
         ("a\n\n```python\nb\n```\n\n    c\n\nd", "a\n\nd"),
@@ -37,11 +37,23 @@ def only(folder: Path, source: str | bytes, name: str = "note.md") -> Item:
         ("{% include x.html %}a {{ site.title }}b{% raw %}c{% endraw %}", "a bc"),
         ("a[^1] b\n\n[^1]: c", "a b\n\nc"),
         ("[[Some page|a]] [[b]] ![[c.png]] %%d%% e ^block-1", "a b e"),
+        ("[[Page#Part]] [[#Part]] [[Page#^b1]] [[Page#Part\\|C#]]", "Page > Part Part Page C#"),
+        ("> [!note]- About\n> a\n> b\n\n> [!tip]\n> c", "About\n\na b\n\nc"),
+        ("- [ ] a\n- [x] b\n1. [-] c\n\n[x] d", "a\nb\n\nc\n\n[x] d"),
+        ("a ==b c== d a==b==c", "a b c d a==b==c"),
+        ("#daily #a/b\n\na #b\n\n#1\n\n# c", "a #b\n\n#1\n\nc"),
+        ("a\n\n```\n%%time\n```\n\nb\n\n~~~~x\n~~~\n%%\n~~~~\n\nc", "a\n\nb\n\nc"),
+        ("```a``` b\n\n```\nc", "a b"),
+        ("a\n{% highlight ruby %}\nb\n{% endhighlight %}\nc", "a\n\nc"),
+        ('a\n{{< highlight go "x=1" >}}\nb {{ c }}\n{{< /highlight >}}\nd', "a\n\nd"),
+        ("# a {#top}\n\nb\n{: .class }\n\nc {d}", "a\n\nb\n\nc {d}"),
         ("a\r\n\r\nb", "a\n\nb"),
+        ("é”".encode("cp1252"), "é”"),
+        ("---\n\n*He said: no.*\n\n---\na", "He said: no.\n\na"),
         ("---\nJust prose.\n\n---\na", "Just prose.\n\na"),
     ],
 )
-def test_what_a_reader_sees(tmp_path: Path, source: str, text: str) -> None:
+def test_what_a_reader_sees(tmp_path: Path, source: str | bytes, text: str) -> None:
     item = only(tmp_path, source)
     assert isinstance(item, Text)
     assert item.text == text
@@ -68,7 +80,15 @@ def test_front_matter(tmp_path: Path, front: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "date", ["2024-05-06", "'2024-05-06'", "yesterday", "{a: b}", "2024-99-99"]
+    "date",
+    [
+        "2024-05-06",
+        "'2024-05-06'",
+        "2024-05-06 00:00:00 +0000",
+        "yesterday",
+        "{a: b}",
+        "2024-99-99",
+    ],
 )
 def test_odd_front_matter(tmp_path: Path, date: str) -> None:
     item = only(tmp_path, f"---\ntitle: [1]\ndate: {date}\nauthor: 7\n---\nb")
@@ -76,7 +96,8 @@ def test_odd_front_matter(tmp_path: Path, date: str) -> None:
         assert isinstance(item, Broken)
     else:
         assert isinstance(item, Text) and item.author is None
-        assert item.date == (datetime(2024, 5, 6) if "2024" in date else None)
+        zone = UTC if "+" in date else None
+        assert item.date == (datetime(2024, 5, 6, tzinfo=zone) if "2024" in date else None)
 
 
 def test_the_name_of_the_file(tmp_path: Path) -> None:
@@ -87,7 +108,28 @@ def test_the_name_of_the_file(tmp_path: Path) -> None:
     assert (dated.title, dated.date) == ("hello", datetime(2024, 5, 6))
 
 
+@pytest.mark.parametrize(
+    ("name", "front"),
+    [
+        ("_drafts/hello.md", ""),
+        ("Takeout/Drive/hello.md", ""),
+        ("hello.md", 'draft: "true"\n'),
+        ("hello.md", "publish: false\n"),
+    ],
+)
+def test_what_is_not_public(tmp_path: Path, name: str, front: str) -> None:
+    item = only(tmp_path, f"---\n{front}---\na", name)
+    assert isinstance(item, Text) and not item.public
+
+
 BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefg"))
+
+
+@pytest.mark.parametrize(
+    "part", ["{% highlight", "{{", "[[", "==a", "%%", "#a", "> [!", "~~~", "```\n", "- [ "]
+)
+def test_what_never_ends_takes_no_hours(tmp_path: Path, part: str) -> None:
+    only(tmp_path, f"{part * 30_000}!")
 
 
 @pytest.mark.parametrize(
