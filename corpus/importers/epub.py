@@ -11,11 +11,12 @@ from lxml import etree
 from selectolax.lexbor import LexborHTMLParser
 
 from corpus.archive import READ_ERRORS, ArchiveError, File, members
+from corpus.importers import gutenberg
 from corpus.importers.elements import elements
-from corpus.importers.markup import decode_html, html_text
+from corpus.importers.markup import decode_html, html_text, take_out
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
-_FEWEST_WORDS = 25  # fewer are a cover or a title page
+_SHORTEST = 120  # characters: what is shorter is a cover or a title page
 # In XML these may end in themselves; HTML would take all that follows for what is in them.
 _EMPTY = re.compile(
     r"<(audio|canvas|figcaption|iframe|map|object|script|style|svg|template|textarea|title|video)"
@@ -86,9 +87,13 @@ def _chapter(
     title = " ".join(heading.text(separator=" ").split()) if heading else ""
     if heading:
         heading.decompose()
-    text = html_text(tree.html or "")
-    if len(text.split()) < _FEWEST_WORDS:
+    whole = html_text(tree.html or "")
+    text = gutenberg.inside(whole)
+    if len(text) < _SHORTEST:
         return Dropped("without text")
+    take_out(tree, "a[href]")
+    if len(html_text(tree.html or "")) < len(whole) / 2:
+        return Dropped("table of contents")
     identifier = book.get("identifier")
     return Text(
         text=text,

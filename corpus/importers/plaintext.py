@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from corpus.archive import File
+from corpus.importers import gutenberg
 from corpus.importers.source import Dropped, Item, Source, Text
 from corpus.importers.takeout import is_in_takeout
 
@@ -19,8 +20,6 @@ _BLOCK = 1 << 20  # bytes
 _NARROWEST, _WIDEST = 55, 80
 _PARAGRAPH = 200  # characters that no editor leaves on a line
 
-_START = re.compile(r"\*\*\*\s*START OF (?:THE|THIS) PROJECT GUTENBERG|\*END\*\s?THE SMALL PRINT")
-_END = re.compile(r"\*\*\*\s*END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenb")
 _FIELD = re.compile(r"^(Title|Author):[ \t]*(.+)$", re.MULTILINE)
 
 # The C1 controls, which are Windows-1252 that somebody read as Latin-1; others show nothing.
@@ -44,7 +43,7 @@ def read(file: File) -> Iterator[Item]:
     with file.open() as stream:
         text = io.TextIOWrapper(stream, _encoding(file), errors="replace")
         head = text.read(_BLOCK)
-        header = _START.search(head)
+        header = gutenberg.START.search(head)
         fields = dict(_FIELD.findall(head[: header.start()] if header else ""))
         lines = _lines(text, head[header.end() :].partition("\n")[2] if header else head)
         sample = head[header.end() if header else 0 :].split("\n")
@@ -90,10 +89,10 @@ def _lines(text: io.TextIOWrapper, first: str) -> Iterator[str]:
         if len(rest) > _BLOCK:
             lines, rest = [*lines, rest], ""
         for line in lines:
-            if _END.match(line.lstrip()):
+            if gutenberg.END.match(line.lstrip()):
                 return
             yield line.translate(_REPAIRS).rstrip()
-    if not _END.match(rest.lstrip()):
+    if not gutenberg.END.match(rest.lstrip()):
         yield rest.translate(_REPAIRS).rstrip()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from corpus.archive import File
+from corpus.importers import gutenberg
 from corpus.importers.dates import from_iso
 from corpus.importers.markup import decode_html, html_text, take_out
 from corpus.importers.source import Dropped, Item, Source, Text
@@ -52,9 +53,10 @@ def read(file: File) -> Iterator[Item]:
     if main is None:
         yield Dropped("without text")
         return
-    text = html_text(main.html or "")
-    take_out(main, "a")
-    if len(text) < _SHORTEST or len(html_text(main.html or "")) < len(text) / 2:
+    whole = html_text(main.html or "")
+    text = gutenberg.inside(whole)
+    take_out(main, "a[href]")
+    if len(text) < _SHORTEST or len(html_text(main.html or "")) < len(whole) / 2:
         yield Dropped("without text")
         return
     yield Text(

@@ -70,6 +70,35 @@ def test_a_real_book_without_chapters(shared_data: Path) -> None:
     assert found == [Dropped("table of contents"), Dropped("without text")]
 
 
+def test_project_gutenberg(tmp_path: Path) -> None:
+    first = (
+        '<section id="pg-header"><h2>The Project Gutenberg eBook of Foxes</h2><p>Title: Foxes</p>'
+        "<div>*** START OF THE PROJECT GUTENBERG EBOOK\nFOXES ***</div></section>"
+    )
+    last = "<p>*** END OF THE PROJECT GUTENBERG EBOOK FOXES ***</p><h2>THE FULL LICENSE</h2>"
+    chapters = [f"{first}<p>{STORY}</p>", f"<p>{STORY}</p>{last}<p>{STORY}</p>", last + STORY]
+    found = items(made(tmp_path, {"a.epub": book(chapters)}), SOURCE)
+    assert [item.text if isinstance(item, Text) else item for item in found] == [
+        *[STORY.strip()] * 2,
+        Dropped("without text"),
+    ]
+
+
+def test_a_page_of_links_is_a_table_of_contents(tmp_path: Path) -> None:
+    links = "".join(
+        f"<p><a href='{n}.xhtml'>Chapter {n}, in which it rains</a></p>" for n in "123456"
+    )
+    assert items(made(tmp_path, {"a.epub": book([links])}), SOURCE) == [
+        Dropped("table of contents")
+    ]
+
+
+def test_text_without_blanks_between_words(tmp_path: Path) -> None:
+    text = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。" * 5
+    (item,) = items(made(tmp_path, {"a.epub": book([f"<p>{text}</p>"])}), SOURCE)
+    assert isinstance(item, Text) and item.text == text
+
+
 def test_chapters_follow_the_spine(tmp_path: Path) -> None:
     content = book(
         [

@@ -32,6 +32,9 @@ def page(body: str, head: str = "<title>Foxes - My site</title>") -> str:
         f"<form id=aspnetForm><input type=hidden>{STORY}</form>",
         f"<article>{STORY}</article><ol class=comment-list><li><article>Nice!</article></ol>",
         f"<div>{STORY}</div><section id=comments><h2>1 comment</h2><p>Nice!</p></section>",
+        f"<div>*** START OF THE PROJECT GUTENBERG EBOOK A ***</div>{STORY}<p>*** END OF THE "
+        "PROJECT GUTENBERG EBOOK A ***</p><p>Licence.</p>",
+        f"<a name=top>{STORY}",
         f"<header role=banner><nav role=navigation>Home</nav></header>{STORY}",
     ],
 )
