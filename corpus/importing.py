@@ -222,7 +222,8 @@ def _document(
     text: Text, source: Source, policy: Policy, tally: Tally, report: Report
 ) -> Document | None:
     mine = text.mine
-    if mine is None and text.author and policy.me:
+    # The archive may not know all of one's addresses.
+    if not mine and text.author and policy.me:
         mine = text.author.casefold() in policy.me
     if reason := policy.reason_against(text, mine):
         tally.dropped[reason] += 1

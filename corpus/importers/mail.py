@@ -6,6 +6,7 @@ counts as public, so that no option is needed.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from email import message_from_bytes
@@ -28,16 +29,22 @@ _HEADER = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:[!-9;-~]+:.*\r?\n(?:[ \t].*\r?\n)*
 _LONGEST_LINE = 1 << 20
 _LONGEST_SEPARATOR = 200
 _LONGEST_HEADER = 4000  # characters: Python takes quadratic time for them
-_LARGEST = 1 << 25  # bytes of a mail; what comes after that are attachments
+_LARGEST = 1 << 23  # bytes of a mail; what comes after that are attachments
 _SAMPLE = 1 << 26  # bytes of an mbox, to learn whose it is
 
-# Gmail's labels, as some languages have them.
+# Gmail's labels, and the names of mailboxes, as some languages have them.
 _LABELS = {
-    "sent": "sent|sent mail|gesendet|messages envoyés|envoyés|enviados|posta inviata|inviati|"
-    "verzonden|skickat|sendt|wysłane|отправленные|送信済みメール",
-    "draft": "draft|drafts|entwurf|entwürfe|brouillons|borradores|rascunhos|bozze|concepten|utkast",
-    "spam": "spam|junk",
-    "deleted": "trash|bin|papierkorb|corbeille|papelera|lixeira|cestino|prullenbak",
+    "sent": "sent|sent mail|sent messages|sent items|gesendet|gesendete elemente|gesendete objekte|"
+    "messages envoyés|envoyés|éléments envoyés|enviados|elementos enviados|posta inviata|inviati|"
+    "verzonden|verzonden items|skickat|sendt|lähetetyt|wysłane|odeslaná pošta|отправленные|"
+    "надіслані|gönderilmiş postalar|送信済みメール|送信済み|已发邮件|寄件備份|보낸편지함",
+    "draft": "draft|drafts|entwurf|entwürfe|brouillons|borradores|rascunhos|bozze|concepten|utkast|"
+    "kladder|luonnokset|wersje robocze|koncepty|черновики|чернетки|taslaklar|下書き|草稿|"
+    "임시보관함",
+    "spam": "spam|junk|skräppost|søppelpost|roskaposti|спам|迷惑メール|垃圾邮件|垃圾郵件|스팸함",
+    "deleted": "trash|bin|deleted items|deleted messages|papierkorb|gelöschte elemente|corbeille|"
+    "papelera|lixeira|cestino|prullenbak|papperskorgen|papirkurv|roskakori|kosz|koš|корзина|кошик|"
+    "çöp kutusu|ゴミ箱|已删除邮件|垃圾桶|휴지통",
     "chat": "chat|chats",
 }
 _MEANINGS = {name: kind for kind, names in _LABELS.items() for name in names.split("|")}
@@ -51,23 +58,44 @@ _FORWARDED = re.compile(
     re.MULTILINE,
 )
 _OUTLOOK = re.compile(
-    r"^(?:_{10,}\s*\n)?\*?(?:From|Von|De|Da|Van|Från|Fra):\*? [^\n]+\n"
-    r"(?:[^\n]*\n)?\*?(?:Sent|Date|To|Gesendet|Datum|An|Envoyé|À|Enviado|Fecha|Para|Inviato|Data"
-    r"|A|Verzonden|Aan|Skickat|Sendt)(?: le)?\s?:\*? ",
+    r"^(?:_{10,}\s*\n)?\*?(?:From|Von|De|Da|Van|Från|Fra|Od|От|Lähettäjä|Kimden|差出人|发件人"
+    r"|Gesendet)[ \xa0]?:\*? [^\n]+\n"
+    r"(?:[^\n]*\n)?\*?(?:Sent|Date|To|Von|Gesendet|Datum|An|Envoyé|À|Enviado|Fecha|Para|Inviato"
+    r"|Data|A|Verzonden|Aan|Skickat|Sendt|Wysłano|Odesláno|Do|Komu|Отправлено|Дата|Кому|Lähetetty"
+    r"|Gönderme Tarihi|Kime|送信日時|日時|宛先|发送时间|收件人)(?: le)?\s?:\*? ",
     re.MULTILINE,
 )
+_SIGNED = re.compile(r"^-----BEGIN PGP SIGNED MESSAGE-----\n(?:[^\n]{1,99}\n){0,9}\n", re.MULTILINE)
 _SIGNATURE = re.compile(r"^--[ \t]?$", re.MULTILINE)
 _DEVICE = re.compile(
     r"^(?:Sent from (?:my |Mail |Outlook|Yahoo)[^\n]{0,60}|Get Outlook for [^\n]{0,60}"
-    r"|Von meinem [^\n]{0,40} gesendet|(?:Envoyé de mon|Enviado desde mi) [^\n]{0,40})\s*\Z",
+    r"|Von meinem [^\n]{0,40} gesendet|(?:Envoyé de mon|Enviado d(?:esde mi|o meu)|Inviato da"
+    r"|Verstuurd vanaf mijn|Skickat från min|Sendt fra min|Wysłane z) [^\n]{0,40})\s*\Z",
     re.MULTILINE,
 )
 # "On Mon, 1 Jan 2024 at 10:00, Ada <ada@example.org> wrote:", whatever the language.
 _ATTRIBUTION = re.compile(
     r"(?:On|Am|Le|El|Il|Op|Em|Den|Dnia|W dniu|\d{1,4}[./-]\d{1,2}[./-]\d{1,4})\b.*\d.*:"
 )
+# What stands right before a quote needs less to be one.
+_BEFORE_QUOTE = re.compile(
+    r".*(?:\b\d{1,2}[:.]\d\d\b|\b[12]\d{3}\b|[12]\d{3}[年년]).*[:\uff1a]"
+    r"|.{1,120}\b(?:wrote|writes|schrieb|a écrit|escribió|ha scritto|schreef|escreveu|skrev)\s?:"
+)
 _LONGEST_ATTRIBUTION = 4, 400  # lines and characters
-_QUOTES_IN_HTML = "blockquote, .gmail_quote, .gmail_signature, .gmail_attr, .moz-cite-prefix"
+# Yahoo's quotes have no mark but this line before them.
+_BEFORE_UNMARKED = re.compile(
+    r"^[ \t]*(?:On|Am|Le|El|Il|Em) (?=[^\n]{0,300}\b\d{4}\b)(?=[^\n]{0,300}@)[^\n]{1,400}:[ \t]*$",
+    re.MULTILINE,
+)
+_QUOTE = re.compile(r"^[ \t]*>", re.MULTILINE)
+_QUOTES_IN_HTML = (
+    "blockquote, .gmail_quote, .gmail_signature, .gmail_attr, .moz-cite-prefix, .yahoo_quoted, "
+    ".protonmail_quote"
+)
+# Mail programs that break lines do it there, or further on, and write no longer ones.
+_NARROWEST, _BROKEN_AT, _WIDEST = 55, 72, 80
+_LIST_ITEM = re.compile(r"\s|[-*+•\u2013]\s|\d{1,3}[.)]\s")
 _REPLY = re.compile(r"\A(?:\s*(?:Re|Aw|Sv|Antw|Fwd?|Wg|Tr|Rv)(?:\[\d+\])?\s*:)+\s*", re.IGNORECASE)
 
 
@@ -79,15 +107,15 @@ def recognises(file: File) -> bool:
 
 
 def read(file: File) -> Iterator[Item]:
-    """Its mails, one after the other. Whose they are, the labels say, or whom mails are delivered
-    to, or that they have not travelled."""
-    account = _account(file)
+    """Its mails, one after the other. Whose they are, the labels say, or the mailbox's name, or
+    whom mails are delivered to, or that they have not travelled."""
+    account, mailbox = _account(file), _mailbox(file)
     for number, raw in enumerate(_mails(file), start=1):
         if isinstance(raw, Broken):
             yield raw
             continue
         try:
-            yield _item(message_from_bytes(raw), account)
+            yield _item(message_from_bytes(raw), account, mailbox)
         except Exception as error:  # whatever the standard library's parser trips over
             yield Broken(f"{file.path}, mail {number}", f"{type(error).__name__}: {error}")
 
@@ -134,8 +162,14 @@ def _account(file: File) -> str | None:
     return max(addresses, key=addresses.__getitem__, default=None)
 
 
-def _item(mail: "Mail[str, str]", account: str | None) -> Item:
-    labels = {label.strip().casefold() for label in _header(mail, "x-gmail-labels").split(",")}
+def _mailbox(file: File) -> str:
+    """``Sent`` of ``Sent.mbox``, of Apple's ``Sent.mbox/mbox`` or of ``Sent/1.eml``."""
+    return (file.path if file.suffix == ".mbox" else file.path.parent).stem
+
+
+def _item(mail: "Mail[str, str]", account: str | None, mailbox: str) -> Item:
+    given = *_header(mail, "x-gmail-labels").split(","), unicodedata.normalize("NFC", mailbox)
+    labels = {label.strip().casefold() for label in given}
     kinds = {_MEANINGS[label] for label in labels & _MEANINGS.keys()}
     if unwanted := sorted(kinds - {"sent"}):
         return Dropped(unwanted[0])
@@ -177,36 +211,41 @@ def _header(mail: "Mail[str, str]", name: str) -> str:
 
 
 def _body(mail: "Mail[str, str]") -> str:
-    """The first plain text, else the first HTML, that is neither attached nor forwarded."""
-    texts: dict[str, str] = {}
+    """The plain texts, which pictures may divide, else the HTML, that are neither attached nor
+    forwarded."""
+    texts: dict[str, list[str]] = {"text/plain": [], "text/html": []}
     pending: list[Mail[str, str]] = [mail]
     while pending:
         part = pending.pop()
         kind = part.get_content_type()
-        if part.get_content_disposition() == "attachment":
+        if part.get_content_disposition() == "attachment" or part.get_filename():
             continue
         if part.get_content_maintype() == "multipart":
             pending += reversed([one for one in part.get_payload() if isinstance(one, Mail)])
-        elif kind in ("text/plain", "text/html") and not texts.get(kind, "").strip():
-            texts[kind] = _decoded(part)
-    plain, html = texts.get("text/plain", ""), texts.get("text/html", "")
-    return plain if plain.strip() else html_text(_without_quotes(html))
+        elif kind in texts:
+            texts[kind].append(_decoded(part))
+    text, html = map("\n".join, texts.values())
+    if not text.strip():
+        return html_text(_without_quotes(html))
+    unmarked = _BEFORE_UNMARKED.search(text)
+    return text[: unmarked.start()] if unmarked and not _QUOTE.search(text) else text
 
 
 def _decoded(part: "Mail[str, str]") -> str:
     payload = part.get_payload(decode=True)
     raw = payload if isinstance(payload, bytes) else b""
     try:
-        written = raw.decode(part.get_content_charset() or "utf-8")
+        charset = part.get_content_charset() or "utf-8"
+        # As browsers do: what says so is Windows-1252 often enough.
+        written = raw.decode("cp1252" if charset in ("iso-8859-1", "latin1") else charset)
     except (LookupError, ValueError):
         try:
             written = raw.decode()
         except UnicodeDecodeError:
             written = raw.decode("cp1252", "replace")
     written = _encodable(written).replace("\r\n", "\n").replace("\x00", "")
-    if part.get_param("format") == "flowed":
-        return _unflowed(written)
-    return written
+    form, is_blank_dropped = (str(part.get_param(name)).casefold() for name in ("format", "delsp"))
+    return _unflowed(written, is_blank_dropped == "yes") if form == "flowed" else written
 
 
 def _encodable(written: str) -> str:
@@ -214,14 +253,19 @@ def _encodable(written: str) -> str:
     return written.encode(errors="replace").decode()
 
 
-def _unflowed(written: str) -> str:
-    """A line with a blank at its end goes on (RFC 3676), but for quotes and a signature's mark."""
+def _unflowed(written: str, is_blank_dropped: bool) -> str:
+    """A line with a blank at its end goes on (RFC 3676), but for quotes and a signature's mark; the
+    blank may be there for that alone (DelSp). What begins with a blank was given it."""
     pieces: list[str] = []
     before = ""
     for line in written.split("\n"):
         goes_on = before.endswith(" ") and "-- " not in (before, line)
         is_quote = ">" in (before[:1], line[:1])
-        pieces.append(line.removeprefix(" ") if goes_on and not is_quote else f"\n{line}")
+        if not goes_on or is_quote:
+            pieces.append("\n")
+        elif is_blank_dropped:
+            pieces[-1] = pieces[-1][:-1]
+        pieces.append(line.removeprefix(" "))
         before = line
     return "".join(pieces).removeprefix("\n")
 
@@ -233,7 +277,9 @@ def _without_quotes(html: str) -> str:
 
 
 def _own_words(body: str) -> str:
-    """Without quotes, and what begins with somebody else's headers or a signature."""
+    """Without quotes, and what begins with somebody else's headers or a signature; in whole
+    lines."""
+    body = _SIGNED.sub("", body)
     for others in (_FORWARDED, _OUTLOOK, _SIGNATURE):
         if found := others.search(body):
             body = body[: found.start()]
@@ -241,15 +287,30 @@ def _own_words(body: str) -> str:
     for line in body.split("\n"):
         is_quote = line.lstrip().startswith(">")
         if is_quote:
-            _drop_attribution(lines)
+            _drop_attribution(lines, is_before_quote=True)
         kept = "" if is_quote else line.rstrip()
         if kept or (lines and lines[-1]):
             lines.append(kept)
     _drop_attribution(lines)
-    return _DEVICE.sub("", "\n".join(lines).strip()).strip()
+    return _DEVICE.sub("", _joined(lines).strip()).strip()
 
 
-def _drop_attribution(lines: list[str]) -> None:
+def _joined(lines: list[str]) -> str:
+    """The lines, without the breaks where the next word had no place."""
+    words = (max(map(len, line.split()), default=0) for line in lines)
+    is_broken = all(len(line) - word <= _WIDEST for line, word in zip(lines, words, strict=True))
+    pieces: list[str] = []
+    before = ""
+    for line in lines:
+        is_full = len(before) + len(line.partition(" ")[0]) >= _BROKEN_AT
+        is_full = is_full and _NARROWEST <= len(before) <= _WIDEST
+        goes_on = is_broken and is_full and line and not _LIST_ITEM.match(line)
+        pieces += [" " if goes_on else "\n", line]
+        before = line
+    return "".join(pieces)
+
+
+def _drop_attribution(lines: list[str], *, is_before_quote: bool = False) -> None:
     """Takes off who wrote what is quoted next, and when."""
     most_lines, most_characters = _LONGEST_ATTRIBUTION
     end = len(lines)
@@ -257,11 +318,18 @@ def _drop_attribution(lines: list[str]) -> None:
         end -= 1
     for start in range(end - 1, max(-1, end - 1 - most_lines), -1):
         if not lines[start]:
-            return
+            break
         written = " ".join(lines[start:end])
         if len(written) <= most_characters and _ATTRIBUTION.fullmatch(written):
             del lines[start:]
             return
+    start = end - 1
+    # It may have been broken where it was full.
+    while start > max(0, end - most_lines) and len(lines[start - 1]) >= _NARROWEST:
+        start -= 1
+    written = " ".join(lines[max(0, start) : end])
+    if is_before_quote and len(written) <= most_characters and _BEFORE_QUOTE.fullmatch(written):
+        del lines[start:]
 
 
 SOURCE = Source("mail", "Mail", recognises, read)
