@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 
 from lxml import etree
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from corpus.archive import HEAD_BYTES, File
 from corpus.importers.elements import child_text, elements
@@ -64,6 +64,7 @@ def _from_xml(post: "etree._Element") -> Item:
         or _date(post.get("date", ""), "%B %d, %Y %I:%M%p"),
         url=post.get("url-with-slug") or post.get("url"),
         public=post.get("private") != "true" and post.get("state", "published") == "published",
+        is_reblog=bool(post.get("reblogged-from-name") or post.get("reblogged-from-url")),
     )
 
 
@@ -87,27 +88,37 @@ def _item(
     date: datetime | None,
     url: str | None = None,
     public: bool = True,
+    is_reblog: bool = False,
 ) -> Item:
-    reblogged = _take_out_reblogged(tree)
+    found_others = _take_out_reblogged(tree)
     text = html_text(tree.html or "")
-    if not text:
-        return Dropped("reblogged" if reblogged else "without text")
+    # Of one that names nobody, all may be others' words.
+    if not text or (is_reblog and not found_others):
+        return Dropped("reblogged" if is_reblog or found_others else "without text")
     title = " ".join(title.split())
     return Text(text=text, id=id, title=title or None, date=date, url=url, mine=True, public=public)
 
 
 def _take_out_reblogged(tree: LexborHTMLParser) -> bool:
-    """Others' posts: ``<p><a class="tumblr_blog">name</a>:</p><blockquote>``, and nested so."""
-    names = tree.css("p > a.tumblr_blog")
-    for name in reversed(names):  # those inside of quotes go before the quotes
+    """Others' posts: ``<p><a class="tumblr_blog">name</a>:</p><blockquote>``, and nested so; the
+    oldest have no class."""
+    is_reblog = False
+    others: dict[int, LexborNode] = {}
+    for name in tree.css("p > a"):
         paragraph = name.parent
-        quote = paragraph.next if paragraph else None
+        is_marked = "tumblr_blog" in (name.attributes.get("class") or "").split()
+        if not (paragraph and (is_marked or paragraph.text().strip() == f"{name.text().strip()}:")):
+            continue
+        quote = paragraph.next
         while quote is not None and quote.tag != "blockquote" and not quote.text().strip():
             quote = quote.next
-        if paragraph and quote is not None and quote.tag == "blockquote":
-            quote.decompose()
-            paragraph.decompose()
-    return bool(names)
+        if quote is not None and quote.tag == "blockquote":
+            others |= {paragraph.mem_id: paragraph, quote.mem_id: quote}
+            is_reblog = True
+        is_reblog = is_reblog or is_marked
+    for node in reversed(others.values()):  # those inside of quotes go before the quotes
+        node.decompose()
+    return is_reblog
 
 
 def _date(text: str, form: str, zone: tzinfo | None = None) -> datetime | None:

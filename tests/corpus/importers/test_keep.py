@@ -17,6 +17,11 @@ def note(**more: object) -> dict[str, bytes]:
         "isPinned": False,
         "isArchived": False,
         "title": "",
+        "textContentHtml": "<p dir='ltr'>not read</p>",
+        "annotations": [
+            {"description": "", "source": "WEBLINK", "title": "", "url": "https://a.b"}
+        ],
+        "labels": [{"name": "a label"}],
         "userEditedTimestampUsec": 1700000000000000,
         "createdTimestampUsec": 1600000000000000,
     }

@@ -12,8 +12,8 @@ from corpus.importers.tumblr import SOURCE
 from .made import documents, items, made, survives, zipped
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>\n<tumblr version="1.0"><posts>%s</posts></tumblr>'
-PAGE = """<!DOCTYPE HTML><html><head><meta charset="utf-8">
-<link rel="stylesheet" type="text/css" href="style.css" /></head>
+PAGE = """<!DOCTYPE HTML>
+<html><head><meta charset="utf-8"><link rel="stylesheet" type="text/css" href="style.css" /></head>
 <body>%s<div id="footer"><span id="timestamp"> October 2nd, 2018 4:41pm </span>
 <span class="tag">cats</span></div></body></html>"""
 REBLOGGED = (
@@ -52,6 +52,12 @@ def test_pages_in_a_zip_in_a_zip(tmp_path: Path) -> None:
         ("<p>See https://href.li/?https://example.org</p>", "See https://example.org"),
         ('<p>a</p><span class="tmblr-alt-text-helper">ALT</span>', "a"),
         (REBLOGGED + "<p>Mine.</p>", "Mine."),
+        (REBLOGGED.replace('class="tumblr_blog"', "") + "<p>Mine.</p>", "Mine."),
+        (
+            REBLOGGED.replace(":</p>", ' <a class="tumblr_blog">c</a>:</p>') + "<p>Mine.</p>",
+            "Mine.",
+        ),
+        ("<p><a href=x>This</a>:</p><p>Mine.</p>", "This:\n\nMine."),
         ("<blockquote>A saying.</blockquote><p>Mine.</p>", "A saying.\n\nMine."),
     ],
 )
@@ -70,6 +76,11 @@ def test_what_is_the_owners(tmp_path: Path, body: str, text: str) -> None:
     [
         (
             f'<post type="regular"><regular-body><![CDATA[{REBLOGGED}]]></regular-body></post>',
+            "reblogged",
+        ),
+        (
+            '<post type="photo" reblogged-from-name="b"><photo-caption>Theirs.</photo-caption>'
+            "</post>",
             "reblogged",
         ),
         ('<post type="quote"><quote-text>Not mine.</quote-text></post>', "quotation"),
