@@ -19,6 +19,7 @@ from functools import partial
 from selectolax.lexbor import LexborHTMLParser
 
 from corpus.archive import READ_ERRORS, ArchiveError, File
+from corpus.importers.charsets import is_utf8
 from corpus.importers.dates import from_rfc2822
 from corpus.importers.markup import html_text, take_out
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
@@ -239,10 +240,7 @@ def _decoded(part: "Mail[str, str]") -> str:
         # As browsers do: what says so is Windows-1252 often enough.
         written = raw.decode("cp1252" if charset in ("iso-8859-1", "latin1") else charset)
     except (LookupError, ValueError):
-        try:
-            written = raw.decode()
-        except UnicodeDecodeError:
-            written = raw.decode("cp1252", "replace")
+        written = raw.decode("utf-8" if is_utf8([raw]) else "cp1252", "replace")
     written = _encodable(written).replace("\r\n", "\n").replace("\x00", "")
     form, is_blank_dropped = (str(part.get_param(name)).casefold() for name in ("format", "delsp"))
     return _unflowed(written, is_blank_dropped == "yes") if form == "flowed" else written

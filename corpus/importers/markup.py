@@ -5,6 +5,8 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from corpus.importers.charsets import is_utf8
+
 # Where an element begins and ends: a new paragraph, a new line, a blank, a quotation mark.
 _PARAGRAPH, _LINE = "\x01", "\x02"
 _PARAGRAPHS = (
@@ -41,7 +43,9 @@ def decode_html(page: bytes) -> str:
         return page.decode("utf-8-sig")
     except UnicodeDecodeError:
         declared = _CHARSET.search(page[:_HEAD])
-    encoding = declared[1].decode().lower() if declared else "cp1252"
+    encoding = declared[1].decode().lower() if declared else "utf-8"
+    if encoding in ("utf-8", "utf8"):
+        encoding = "utf-8-sig" if is_utf8([page]) else "cp1252"
     if encoding in ("iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii"):
         encoding = "cp1252"  # which browsers read instead
     try:

@@ -11,6 +11,7 @@ from itertools import chain
 
 from corpus.archive import File
 from corpus.importers import gutenberg
+from corpus.importers.charsets import is_utf8
 from corpus.importers.source import Dropped, Item, Source, Text
 from corpus.importers.takeout import is_in_takeout
 
@@ -65,20 +66,14 @@ def _is_utf16(head: bytes) -> bool:
 
 
 def _encoding(file: File) -> str:
-    """UTF-8 if it says so or all of the file is."""
+    """UTF-8 if it says so or is."""
     head = file.head(3)
     if _is_utf16(head):
         return "utf-16"
     if head == codecs.BOM_UTF8:
         return "utf-8-sig"
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with file.open() as stream:
-            while block := stream.read(_BLOCK):
-                decoder.decode(block)
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+    with file.open() as stream:
+        return "utf-8" if is_utf8(iter(lambda: stream.read(_BLOCK), b"")) else "cp1252"
 
 
 def _lines(text: io.TextIOWrapper, first: str) -> Iterator[str]:

@@ -261,6 +261,7 @@ def test_attachments_and_attached_mails_are_not_read(found_in: FoundIn) -> None:
         ("iso-8859-1", b"\x93\xfc\x94", "“ü”"),
         ("x-unknown", "ü".encode(), "ü"),
         ("utf-8", b"\xfc", "ü"),
+        ("utf-8", "äöüßé".encode() + b"\xfcber", "äöüßé\ufffdber"),
         ("hex", b"zz", "zz"),
         ('"a\x00b"', "ü".encode(), "ü"),
         ("idna", "ü".encode(), "ü"),

@@ -83,6 +83,8 @@ def test_blocks_keep_words_apart_without_blanks(parts: list[list[str]]) -> None:
         ("é".encode(), "é"),
         (b"\xef\xbb\xbfa", "a"),
         (b"\x93a\x94", "“a”"),
+        (b"<meta charset=utf-8>\x93a\x94", "<meta charset=utf-8>“a”"),
+        ("“Où?” Là!".encode() + b"\xe9", "“Où?” Là!\ufffd"),
         ('<meta charset="iso-8859-1">“'.encode("cp1252"), '<meta charset="iso-8859-1">“'),
         ("<meta charset=koi8-r>да".encode("koi8-r"), "<meta charset=koi8-r>да"),
         (b"<meta charset=klingon>\xe9", "<meta charset=klingon>é"),

@@ -83,8 +83,11 @@ def test_a_paragraph_a_line(tmp_path: Path) -> None:
         (b"\xef\xbb\xbfa\r\n\r\nb\r\n", "a\n\nb"),
         ("“é”".encode("cp1252"), "“é”"),
         ("\x93a\x94\x85 it\x92s".encode(), "“a”… it’s"),  # cp1252 that was read as Latin-1
+        ("“Où?” — “Là!”".encode() + b"\xe9", "“Où?” — “Là!”\ufffd"),  # one byte is damaged
+        ("“Où?” — “Là!”".encode("cp1252") + "é".encode(), "“Où?” — “Là!”Ã©"),
+        ("a\ufffd".encode(), "a\ufffd"),
         ("aé".encode("utf-16"), "aé"),
-        ("aé".encode()[:-1], "a\ufffd"),
+        ("éàéàéà".encode()[:-1], "éàéàé\ufffd"),
         (b"\xef\xbb\xbfa\xff", "a\ufffd"),
         (b"a\n \n\t\n\n\nb\n", "a\n\nb"),
         (b"a\x0cb", "ab"),
