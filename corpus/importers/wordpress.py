@@ -28,7 +28,7 @@ _SHORTCODE = re.compile(
     r"(?P<arguments>\s+[\w-]+\s*=[^\[\]]*|=[^\[\]]+|\s+https?:[^\[\]]*)?\s*(?P<empty>/?)\]"
 )
 _ENDS = re.compile(r"\[/([A-Za-z][\w-]*)\s*\]")
-_TAG_OR_LINES = re.compile(r"<[^<>]*>|\n\s*\n|\n")
+_TAG_OR_LINES = re.compile(r"<br\b[^<>]*>[ \t]*\n(?![ \t]*\n)|<[^<>]*>|\n\s*\n|\n")
 
 
 def recognises(file: File) -> bool:
@@ -91,7 +91,7 @@ def _without_shortcodes(html: str) -> str:
 
 def _tag_or_break(match: re.Match[str]) -> str:
     """As WordPress shows what has no blocks (wpautop): blank lines divide paragraphs, line breaks
-    are breaks; those within a tag are neither."""
+    are breaks; those within a tag, or after a break, are neither."""
     found = match[0]
     return found if found.startswith("<") else "<p>" if found.count("\n") > 1 else "<br>"
 

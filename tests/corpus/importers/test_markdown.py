@@ -36,7 +36,7 @@ def only(folder: Path, source: str | bytes, name: str = "note.md") -> Item:
         ('a {{< figure src="x" >}} b {{% note %}}c{{% /note %}}', "a b c"),
         ("{% include x.html %}a {{ site.title }}b{% raw %}c{% endraw %}", "a bc"),
         ("a[^1] b\n\n[^1]: c", "a b\n\nc"),
-        ("[[Some page|a]] [[b]] ![[c.png]] %%d%% e ^block-1", "a b e"),
+        ("[[Some page|a]] [[b]] ![[c.png]] %%d%% e ^block-1\n\n^block-2", "a b e"),
         ("[[Page#Part]] [[#Part]] [[Page#^b1]] [[Page#Part\\|C#]]", "Page > Part Part Page C#"),
         ("> [!note]- About\n> a\n> b\n\n> [!tip]\n> c", "About\n\na b\n\nc"),
         ("- [ ] a\n- [x] b\n1. [-] c\n\n[x] d", "a\nb\n\nc\n\n[x] d"),

@@ -99,6 +99,7 @@ def test_what_is_known_of_a_post(tmp_path: Path) -> None:
     [
         ("a\nb\n\nc", "a\nb\n\nc"),
         ("a\r\nb\r\n\r\nc", "a\nb\n\nc"),
+        ("a<br />\r\nb<br> \nc<br />\n\nd", "a\nb\nc\n\nd"),
         ("a\n\n<blockquote>b</blockquote>\n\nc\n\nd", "a\n\nb\n\nc\n\nd"),
         ("<ul>\n<li>a</li>\n<li>b</li>\n</ul>\nc", "a\nb\n\nc"),
         ('a <a\nhref="x"\n\nid="y">b</a>', "a b"),
