@@ -1,6 +1,5 @@
 """EPUB books (2 and 3): the chapters of the spine."""
 
-import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -13,16 +12,10 @@ from selectolax.lexbor import LexborHTMLParser
 from corpus.archive import READ_ERRORS, ArchiveError, File, members
 from corpus.importers import gutenberg
 from corpus.importers.elements import elements
-from corpus.importers.markup import decode_html, html_text, take_out
+from corpus.importers.markup import as_html, decode_html, html_text, take_out
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
 
 _SHORTEST = 120  # characters: what is shorter is a cover or a title page
-# In XML these may end in themselves; HTML would take all that follows for what is in them.
-_EMPTY = re.compile(
-    r"<(audio|canvas|figcaption|iframe|map|object|script|style|svg|template|textarea|title|video)"
-    r"((?:\s[^<>]*)?)/>",
-    re.IGNORECASE,
-)
 # Fonts are often scrambled; that locks no text.
 _FONT_ALGORITHMS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
@@ -79,7 +72,7 @@ def _chapter(
     try:
         if path not in parts:
             raise ArchiveError("not in the book")
-        page = _EMPTY.sub(r"<\1\2></\1>", decode_html(parts[path].read()))
+        page = as_html(decode_html(parts[path].read()))
     except (*READ_ERRORS, ArchiveError) as error:
         return Broken(str(path), str(error) or type(error).__name__)
     tree = LexborHTMLParser(page)

@@ -30,6 +30,12 @@ _BREAK = re.compile(rf"[^\S\n]*[\n{_PARAGRAPH}{_LINE}][\s{_PARAGRAPH}{_LINE}]*")
 
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 _HEAD = 2048  # bytes, in which a page declares its encoding
+# In XML these may end in themselves; HTML would take all that follows for what is in them.
+_EMPTY = re.compile(
+    r"<(audio|canvas|figcaption|iframe|map|object|script|style|svg|template|textarea|title|video)"
+    r"((?:\s[^<>]*)?)/>",
+    re.IGNORECASE,
+)
 
 
 def decode_html(page: bytes) -> str:
@@ -52,6 +58,11 @@ def decode_html(page: bytes) -> str:
         return page.decode(encoding, errors="replace")
     except (LookupError, UnicodeError):
         return page.decode("cp1252", errors="replace")
+
+
+def as_html(xhtml: str) -> str:
+    """A page in XML, so that HTML's rules read it as it is meant."""
+    return _EMPTY.sub(r"<\1\2></\1>", xhtml)
 
 
 def take_out(tree: LexborHTMLParser | LexborNode, selector: str) -> None:

@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from corpus.archive import File
 from corpus.importers import gutenberg
 from corpus.importers.dates import from_iso
-from corpus.importers.markup import decode_html, html_text, take_out
+from corpus.importers.markup import as_html, decode_html, html_text, take_out
 from corpus.importers.source import Dropped, Item, Source, Text
 from corpus.importers.takeout import is_in_takeout
 
@@ -23,7 +23,7 @@ _OTHERS = re.compile(
     rb"|class=\"(?:hChatLog|haudio)\b"
     rb"|<div class=\"note\b[^<>]*>\s*<div class=\"heading\""
 )
-_COMMENTS = "#comments, #respond, .comment-list, #disqus_thread"
+_COMMENTS = "#comments, #respond, .comments:not(body), .comment-list, #disqus_thread"
 # Some sites have the whole page in a form.
 _AROUND = (
     "nav, header, footer, aside, form:not(:has(p)), [role=navigation], [role=banner], "
@@ -42,7 +42,8 @@ def recognises(file: File) -> bool:
 
 def read(file: File) -> Iterator[Item]:
     """The article of a page, without its readers' comments; lists of links have none."""
-    tree = LexborHTMLParser(decode_html(file.read()))
+    page = decode_html(file.read())
+    tree = LexborHTMLParser(as_html(page) if file.suffix == ".xhtml" else page)
     take_out(tree, _COMMENTS)
     url = _attribute(tree, "link[rel=canonical]", "href")
     author = _attribute(tree, "meta[name=author]", "content")

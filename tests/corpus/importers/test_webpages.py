@@ -31,6 +31,7 @@ def page(body: str, head: str = "<title>Foxes - My site</title>") -> str:
         f"<main>{STORY}<form>Search <input></form><script>x</script></main>",
         f"<form id=aspnetForm><input type=hidden>{STORY}</form>",
         f"<article>{STORY}</article><ol class=comment-list><li><article>Nice!</article></ol>",
+        f"<div>{STORY}</div><ul class='comments'><li>Nice!</li></ul>",
         f"<div>{STORY}</div><section id=comments><h2>1 comment</h2><p>Nice!</p></section>",
         f"<div>*** START OF THE PROJECT GUTENBERG EBOOK A ***</div>{STORY}<p>*** END OF THE "
         "PROJECT GUTENBERG EBOOK A ***</p><p>Licence.</p>",
@@ -96,6 +97,12 @@ def test_real_pages_of_others_are_not_claimed(shared_data: Path) -> None:
 def test_what_only_few_could_read_is_no_web_page(tmp_path: Path, body: str) -> None:
     _, report = documents(made(tmp_path, {"a.html": page(body + STORY)}))
     assert report.unknown == {".html": 1}
+
+
+def test_elements_that_end_in_themselves(tmp_path: Path) -> None:
+    xhtml = page(STORY, "<script src='x'/><title/>")
+    (item,) = items(made(tmp_path, {"a.xhtml": xhtml}), SOURCE)
+    assert isinstance(item, Text) and item.text == EXPECTED
 
 
 def test_pages_in_a_takeout_are_not_public(tmp_path: Path) -> None:
