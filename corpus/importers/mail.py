@@ -15,6 +15,7 @@ from email.header import decode_header, make_header
 from email.message import Message as Mail
 from email.utils import parseaddr
 from functools import partial
+from itertools import pairwise
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -290,21 +291,20 @@ def _own_words(body: str) -> str:
         if kept or (lines and lines[-1]):
             lines.append(kept)
     _drop_attribution(lines)
-    return _DEVICE.sub("", _joined(lines).strip()).strip()
+    own = _DEVICE.sub("", "\n".join(lines).strip()).strip()
+    return _joined(own.split("\n"))
 
 
 def _joined(lines: list[str]) -> str:
     """The lines, without the breaks where the next word had no place."""
     words = (max(map(len, line.split()), default=0) for line in lines)
     is_broken = all(len(line) - word <= _WIDEST for line, word in zip(lines, words, strict=True))
-    pieces: list[str] = []
-    before = ""
-    for line in lines:
+    pieces = lines[:1]
+    for before, line in pairwise(lines):
         is_full = len(before) + len(line.partition(" ")[0]) >= _BROKEN_AT
         is_full = is_full and _NARROWEST <= len(before) <= _WIDEST
         goes_on = is_broken and is_full and line and not _LIST_ITEM.match(line)
         pieces += [" " if goes_on else "\n", line]
-        before = line
     return "".join(pieces)
 
 

@@ -27,7 +27,6 @@ _UNSEEN = (
 _UNSEEN_TAGS = frozenset(_UNSEEN.split())
 _BREAK = re.compile(rf"[^\S\n]*[\n{_PARAGRAPH}{_LINE}][\s{_PARAGRAPH}{_LINE}]*")
 
-
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 _HEAD = 2048  # bytes, in which a page declares its encoding
 # In XML these may end in themselves; HTML would take all that follows for what is in them.

@@ -238,6 +238,7 @@ def test_lines_that_a_program_broke_are_joined(found_in: FoundIn) -> None:
     broken = [textwrap.fill(story, width) for width in (76, 72)]
     body = f"Hello,\n{broken[0]}\n{item}\n- b\n\n{broken[1]}"
     assert own(found_in, body) == f"Hello,\n{story}\n{item}\n- b\n\n{story}"
+    assert own(found_in, f"{item} x\nSent from my iPhone") == f"{item} x"
     whole = f"{story}\n{story[:75]}\nAda"
     assert own(found_in, whole) == whole
 
