@@ -1,10 +1,14 @@
 """Google's Takeout as a whole: it holds documents and lists of all kinds beside what is published
 (addresses, orders, notes, a whole Drive)."""
 
+import re
+
 from corpus.archive import File
+
+_NAME = re.compile(r"Takeout\Z|takeout-\d{8}T\d{6}Z")
 
 
 def is_in_takeout(file: File) -> bool:
     """Whether a file lies in a Takeout: the name is the same in all languages, as a folder's and
     as the beginning of a zip's."""
-    return any(part == "Takeout" or part.startswith("takeout-") for part in file.path.parts[:-1])
+    return any(map(_NAME.match, file.path.parts[:-1]))

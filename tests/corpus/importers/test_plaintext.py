@@ -112,7 +112,9 @@ def test_project_gutenberg(tmp_path: Path, article: str) -> None:
     "place", ["Takeout/Google Shopping/Addresses", "takeout-20240101T000000Z-001/Orders"]
 )
 def test_lists_in_a_takeout_are_not_public(tmp_path: Path, place: str) -> None:
-    path = made(tmp_path, {f"{place}/a.txt": "Ada, 1 Main Street", "Takeout.txt": "A story."})
+    path = made(
+        tmp_path, {f"{place}/a.txt": "Ada, 1 Main Street", "takeout-food/Takeout.txt": "A story."}
+    )
     assert [document.text for document in documents(path, Policy())[0]] == ["A story."]
     assert len(documents(path)[0]) == 2
 
