@@ -34,7 +34,7 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, groupby, repeat
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, NamedTuple
@@ -47,10 +47,19 @@ RUN = 12
 IN_CHECKPOINT = "corpus.copies"
 """The index's name in a checkpoint folder."""
 
-# Letters and digits of the re module are without the marks of any script.
-_MARKS = "".join(c for c in map(chr, range(0x300, 0xFE30)) if unicodedata.category(c)[0] == "M")
+
+def _marks() -> str:
+    """The combining marks of all scripts, as ranges: of the many characters beyond U+FFFF by
+    themselves the re module would make a slow pattern."""
+    marks = (n for n in range(0x300, 0xE0200) if unicodedata.category(chr(n))[0] == "M")
+    runs = groupby(enumerate(marks), lambda pair: pair[1] - pair[0])
+    ends = ([n for _, n in run] for _, run in runs)
+    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in ends)
+
+
+# Letters and digits of the re module are without marks. Most words have none: that is soon told.
 _APOSTROPHES = "'\u2019"
-_WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*|[{_APOSTROPHES}][^\W_]+)*")
+_WORD = re.compile(rf"[^\W_]+(?:(?![\0-\u02ff])[{_marks()}]+[^\W_]*|[{_APOSTROPHES}][^\W_]+)*")
 
 _LONGEST_NAME = 80  # characters
 

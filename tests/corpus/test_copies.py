@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from corpus.copies import (
@@ -21,7 +21,7 @@ from corpus.copies import (
     index_of,
     up_to_date,
 )
-from corpus.documents import CorpusError, read_texts, write_documents
+from corpus.documents import DELIMITER, CorpusError, read_texts, write_documents
 from corpus.preparation import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -172,11 +172,14 @@ def test_case_punctuation_and_apostrophes_make_no_difference(tmp_path: Path) -> 
     assert index.find(text.replace("don’t", "dont").replace("isn't", "isn t")) == []
 
 
-@given(st.lists(st.text(st.characters(max_codepoint=0xFFFF, codec="utf-8")), min_size=12))
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=12))
+@example(["", *["\U0001112e\u0301x"] * 12])  # Chakma, whose marks are not of the first plane
+@example([*[""] * 11, DELIMITER])
 def test_normal_forms_make_no_difference(
     tmp_path_factory: pytest.TempPathFactory, parts: list[str]
 ) -> None:
-    text = " ".join(f"x{part}" for part in parts)
+    # A delimiter would make two documents of one, and hypothesis has found it in our constants.
+    text = " ".join(f"x{part}" for part in parts).replace(DELIMITER, "")
     index = index_for(tmp_path_factory.mktemp("index"), [unicodedata.normalize("NFC", text)])
     count = len(list(words(text)))
     for form in ("NFC", "NFD"):
