@@ -12,6 +12,8 @@ import re
 import unicodedata
 
 import ftfy
+from ftfy.badness import is_bad
+from ftfy.chardata import CHARMAP_ENCODINGS, UTF8_DETECTOR_RE
 
 from corpus.documents import DELIMITER
 
@@ -48,19 +50,32 @@ _REPLACED_ASCII = {
 }
 
 _LINE_BREAKS = ("\r\n", "\r", "\v", "\f", "\u2028", "\u2029")
-# Never the work of a wrong decoding: typographic characters, which in no encoding make a character
-# of UTF-8 among themselves, and letters that have none but ASCII beside them. Most lines are so,
-# and ftfy takes its time.
-_DECODED_WELL = re.compile(
-    "{0}*(?:(?<!{1})[áäçèéêëíñóöúü](?!{1}){0}*)*".format(
-        "[\t -~\u2018\u2019\u201c\u201d\u2013\u2014\u2026]", "[^\t -~]"
-    )
-)
-_ENTITY = re.compile(r"&(?:[A-Za-z]+[0-9]*|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
 
-_HIDDEN_HTML = re.compile(
-    r"<!--.*?-->|<(script|style|ref)\b[^<>]*(?<!/)>.*?</\1\s*>", re.DOTALL | re.IGNORECASE
+
+def _as_utf8(encoding: str) -> str:
+    """A pattern of lines that may be UTF-8 once they are encoded so: each character of a first byte
+    has one of a later byte after it, or what that may have become."""
+    characters = [bytes([byte]).decode(encoding, "replace") for byte in range(256)]
+    first, later = (re.escape("".join(characters[a:b])) for a, b in ((0xC0, 0xF5), (0x80, 0xC0)))
+    return rf"(?:[\0-\x7f\ufffd]++|[{first}][{later} ?\x1a\ufffd][{later}]*+)*+"
+
+
+# What ftfy may change; most lines have none of it, and ftfy takes its time (ten times as long).
+# Whole lines that were decoded wrongly, stretches of lines (if they look bad, too), and controls,
+# surrogates and ligatures.
+_DECODED_WRONGLY = re.compile("|".join(map(_as_utf8, CHARMAP_ENCODINGS)))
+_ODD = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u0132\u0133\u0149\u01c4-\u01cc\u01f1-\u01f3\u206a-\u206f"
+    "\ud800-\udfff\ufb00-\ufb06\ufeff\ufff9-\uffff]"
 )
+# Also of what was escaped several times.
+_ENTITY = re.compile(r"&(?:amp;)*([A-Za-z]+[0-9]*|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});")
+
+_HIDDEN_HTML = re.compile(r"<(?:(!--)|(script|style|ref)\b[^<>]*(?<!/)>)", re.IGNORECASE)
+_HIDDEN_HTML_END = {
+    "!--": re.compile("-->"),
+    **{tag: re.compile(rf"</{tag}\s*>", re.IGNORECASE) for tag in ("script", "style", "ref")},
+}
 _BLOCK_TAG = re.compile(
     r"</?(?:br|p|div|li|ul|ol|dl|dd|dt|h[1-6]|hr|tr|table|tbody|blockquote|center)"
     r"(?:\s[^<>]*)?/?>",
@@ -72,17 +87,18 @@ _INLINE_TAG = re.compile(
     re.IGNORECASE,
 )
 
-# To begin with a literal makes the search many times as fast as ^ does.
+# To begin with a literal makes the search many times as fast as ^ does; what is possessive (++) is
+# not tried again, which would take forever where there are many blanks, or braces.
 _SCRIPT_LINE = re.compile(
-    r"""\n[ \t]*(?:
+    r"""\n[ \t]*+(?:
         document\.(?:write|getElementById|querySelector)\b.*
-      | (?:var|let|const)\s+[\w$]+\s*=.*;
-      | (?:window|googletag|google_\w+|jQuery|gtag|ga|\$)\s*[.(=\[].*;
+      | (?:var|let|const)\s++[\w$]++\s*+=.*;
+      | (?:window|googletag|google_\w+|jQuery|gtag|ga|\$)\s*+[.(=\[].*;
       | \(?adsbygoogle\b.*
-      | function\s*\w*\s*\([^()]*\)\s*\{.*
-      | [{}()\[\];,]*[{}][{}()\[\];,]*
-      | (?://)?\s*(?:<!--|-->|<!\[CDATA\[|\]\]>)
-    )[ \t]*(?=\n)""",
+      | function\s*+\w*+\s*+\([^()]*+\)\s*+\{.*
+      | (?=[()\[\];,]*+[{}])[{}()\[\];,]++
+      | (?://[ \t]*+)?(?:<!--|-->|<!\[CDATA\[|\]\]>)
+    )[ \t]*+(?=\n)""",
     re.VERBOSE,
 )
 
@@ -153,7 +169,7 @@ def _clean_once(text: str) -> str:
     if not text.isascii():
         text = "\n".join(map(_decode_anew, text.split("\n")))
     if "&" in text:
-        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+        text = _ENTITY.sub(lambda entity: html.unescape(f"&{entity[1]};"), text)
     text = _strip_html(text)
     text = _strip_wiki(text)
     text = _SCRIPT_LINE.sub("\n", f"\n{text}\n")
@@ -166,17 +182,40 @@ def _clean_once(text: str) -> str:
 
 
 def _decode_anew(line: str) -> str:
-    if line.isascii() or _DECODED_WELL.fullmatch(line):
+    if line.isascii() or not _may_be_decoded_wrongly(line):
         return line
     fixed: str = ftfy.fix_text(line, _MOJIBAKE)
     return fixed
 
 
+def _may_be_decoded_wrongly(line: str) -> bool:
+    return bool(
+        _ODD.search(line)
+        or _DECODED_WRONGLY.fullmatch(line)
+        or any(is_bad(stretch[0]) for stretch in UTF8_DETECTOR_RE.finditer(line))
+    )
+
+
 def _strip_html(text: str) -> str:
     if "<" not in text:
         return text
-    text = _BLOCK_TAG.sub("\n", _HIDDEN_HTML.sub("", text))
+    text = _BLOCK_TAG.sub("\n", _strip_hidden(text))
     return _INLINE_TAG.sub("", text)
+
+
+def _strip_hidden(text: str) -> str:
+    kept, at = [], 0
+    unclosed: set[str] = set()  # searched for once, not again from each that is opened
+    for opened in _HIDDEN_HTML.finditer(text):
+        kind = (opened[1] or opened[2]).lower()
+        if opened.start() < at or kind in unclosed:
+            continue
+        if end := _HIDDEN_HTML_END[kind].search(text, opened.end()):
+            kept.append(text[at : opened.start()])
+            at = end.end()
+        else:
+            unclosed.add(kind)
+    return "".join(kept) + text[at:]
 
 
 def _strip_wiki(text: str) -> str:

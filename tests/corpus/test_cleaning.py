@@ -4,10 +4,11 @@ from itertools import product
 
 import ftfy
 import pytest
+from ftfy.chardata import CHARMAP_ENCODINGS
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from corpus.cleaning import _DECODED_WELL, _MOJIBAKE, clean
+from corpus.cleaning import _MOJIBAKE, _decode_anew, _may_be_decoded_wrongly, clean
 from corpus.documents import DELIMITER
 
 
@@ -32,6 +33,9 @@ from corpus.documents import DELIMITER
         ("<p>One &amp; two</p><p>three<br/>four</p>", "One & two\n\nthree\nfour"),
         ("a <b>bold</b> <a href='x'>link</a> <!-- gone\n\n--> end", "a bold link end"),
         ("<script>var a = '<p>x</p>';</script>text<style>p {}</style>", "text"),
+        ("a <!-- b <!-- c --> d <!-- e", "a d <!-- e"),
+        ("<script>'<script>'</SCRIPT >a <STYLE>b</style>c<ref/>d", "a cd"),
+        ("a &amp;amp;lt; b &amp;amp; c", "a < b & c"),
         ("I <3 you, 1 < 2 > 0, x<y>z", None),
         ("win,<ref name='a'>see <i>x</i></ref> and", "win, and"),
         # Scripts left behind.
@@ -92,14 +96,47 @@ def test_what_comes_out_is_clean(raw: str) -> None:
     text.encode()
 
 
-@pytest.mark.parametrize("characters", ["é“”’… a", "ñö–— a", "éçü“ .", "áëú‘x\t"])
+@pytest.mark.parametrize(
+    "characters", ["é“”’… a", "ñö–— a", "éçü“ .", "áëú‘x\t", "ßÃà ?", "Вё» а", "ÂœЩ\u00a0a"]
+)
 def test_what_ftfy_need_not_see_it_would_not_change(characters: str) -> None:
     seen = 0
     for line in map("".join, product(characters, repeat=5)):
-        if _DECODED_WELL.fullmatch(line):
+        if not _may_be_decoded_wrongly(line):
             seen += 1
             assert ftfy.fix_text(line, _MOJIBAKE) == line
     assert seen > 100
+
+
+foreign = st.sampled_from("éœàßÂÃÀШёВ«»“”’—ãİłźポ\U0001f600ﬁĳ\u00a0\x85\ufffd×²°€®½þ ?a")
+
+
+@given(st.lists(foreign, max_size=9), st.sampled_from(CHARMAP_ENCODINGS), st.booleans())
+def test_mojibake_of_any_encoding_reaches_ftfy(words: list[str], code: str, whole: bool) -> None:
+    first, *others = ["".join(words)] if whole else words or [""]
+    line = "".join([first.encode().decode(code, "replace"), *others, "é"]).replace("\n", "")
+    assert _decode_anew(line) == ftfy.fix_text(line, _MOJIBAKE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n" * 10**5,
+        " \n" * 10**5,
+        "\n" + " " * 10**5 + "x",
+        "\n" + "{" * 10**5 + "x",
+        "\n" + "{}" * 10**5 + "x",
+        "function" + " " * 10**5 + "x",
+        "<!-- a" * 10**5,
+        "<script> a" * 10**5,
+        "&" + "amp;" * 10**5 + "lt;",
+        "[[a|" * 10**5,
+        "{{a|" * 10**5,
+        "<p " * 10**5,
+    ],
+)
+def test_what_would_take_hours_if_each_part_were_looked_through_to_the_end(text: str) -> None:
+    assert len(clean(f"a{text}b")) <= len(text) + 2
 
 
 plain_words = st.text(string.ascii_letters + string.digits + ".,:;!?'\"()-$%/+*", min_size=1)
