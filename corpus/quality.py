@@ -6,6 +6,7 @@ suit scripts that put blanks between words.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
@@ -13,7 +14,10 @@ from collections.abc import Iterable
 _EXAMINED = 20_000
 
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f\u06d4]")
-_BULLET = re.compile(r"[-*+\u2022\u25cf\u25aa\u2013>|] ?")
+# A dash that begins direct speech is two by now.
+_BULLET = re.compile(r"(?:-(?!-)|[*+\u2022\u25cf\u25aa\u2013>|]) ?")
+# How lines begin in conversations (see corpus.dialogue).
+_SPEAKERS = {"- ", "> "}
 _NGRAM = 5  # words
 _FEWEST_WORDS_TO_REPEAT = 50
 
@@ -30,7 +34,8 @@ def reason(text: str) -> str | None:
     rules = {
         "placeholder text": "lorem ipsum" in text.lower(),
         # Gopher: 80% of the words have a letter.
-        "mostly digits and symbols": letters < 0.5 * characters,
+        "mostly digits and symbols": letters < 0.5 * characters
+        and letters + sum(unicodedata.category(c)[0] == "M" for c in text) < 0.5 * characters,
         # Gopher: 3 to 10 characters.
         "very short words": characters < 2.5 * len(words),
         "very long words": characters > 12 * len(words),
@@ -38,7 +43,9 @@ def reason(text: str) -> str | None:
         # C4 keeps only lines that end a sentence.
         "no sentence ends": not _SENTENCE_END.search(text),
         # Gopher: 90% and 30% of the lines.
-        "a list": len(lines) > 5 and _share(map(_BULLET.match, lines)) > 0.9,
+        "a list": len(lines) > 5
+        and _share(map(_BULLET.match, lines)) > 0.9
+        and not {line[:2] for line in lines} >= _SPEAKERS,
         "lines cut short": len(lines) > 2 and _share(line.endswith("...") for line in lines) > 0.3,
         # Gopher: 30% of the lines; 15% of the characters in repeated runs of five words.
         "repeats its lines": _repeated(Counter(lines)) > 0.3,
