@@ -142,7 +142,8 @@ def _texts(folder: Path, files: int) -> Iterator[RawText]:
 
 def make_corpus(folder: Path, megabytes: int) -> None:
     """Documents of the sample's sentences in an order of their own, and some near-copies."""
-    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{folder.name}.part")  # or an interrupted one would pass for whole
+    aside.mkdir(parents=True, exist_ok=True)
     sample = " ".join(text.text for text in read_texts(ROOT / "data" / "sample"))
     sentences = re.split(r"(?<=[.!?])\s+", sample)
     generator = np.random.default_rng(1)
@@ -156,7 +157,8 @@ def make_corpus(folder: Path, megabytes: int) -> None:
         else:
             document = [*document, "The end."]
         paragraphs = (" ".join(document[i : i + 5]) for i in range(0, len(document), 5))
-        (folder / f"{number:06}.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
+        (aside / f"{number:06}.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
+    aside.rename(folder)
 
 
 def measure(entrant: str, folder: Path, share: float, out: Path) -> Measured:
