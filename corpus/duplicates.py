@@ -17,6 +17,7 @@ from rensa import RMinHash
 _SHINGLE = 5
 _BANDS, _ROWS = 16, 8
 _HASHES = _BANDS * _ROWS
+_RUNS_AT_ONCE = 10_000
 _SIMILAR = 0.75  # shared runs of all runs of both (Jaccard), as estimated: give or take 0.04
 _SEED = 1
 
@@ -40,10 +41,12 @@ class NearDuplicates:
     def add(self, text: str) -> None:
         """Take the next document; they are numbered from 0."""
         words = text.lower().split()
-        # A text of fewer words is one run.
-        shifted = [words[start:] for start in range(min(_SHINGLE, len(words)))]
         minhash = RMinHash(_HASHES, _SEED)
-        minhash.update(list(map(" ".join, zip(*shifted, strict=False))))
+        # A text of fewer words is one run. In parts: all runs of a book are many times its size.
+        for start in range(0, max(1, len(words) - _SHINGLE + 1), _RUNS_AT_ONCE):
+            part = words[start : start + _RUNS_AT_ONCE + _SHINGLE - 1]
+            shifted = [part[start:] for start in range(min(_SHINGLE, len(part)))]
+            minhash.update(list(map(" ".join, zip(*shifted, strict=False))))
         self._signatures.extend(minhash.digest())
         self._lengths.append(len(text))
 
@@ -108,8 +111,10 @@ class RepeatedLines:
         lines = text.split("\n")
         edges = lines[:_EDGE] + lines[_EDGE:][-_EDGE:]
         self._counts.update({hash(line) for line in edges if _is_counted(line)})
+        if len(self._counts) <= _MOST_COUNTED:
+            return
         least = 1
-        while len(self._counts) > _MOST_COUNTED:
+        while len(self._counts) > _MOST_COUNTED // 2:  # or the next line would find it full again
             self._counts = Counter({line: n for line, n in self._counts.items() if n > least})
             least += 1
 

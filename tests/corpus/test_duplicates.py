@@ -42,6 +42,13 @@ def test_a_few_changed_words_make_a_near_duplicate(seed: int) -> None:
     assert clusters(texts) in ([[0, 2]], [[2, 0]])
 
 
+def test_of_books_too() -> None:
+    book = words(1, 35_000)
+    rest = book[:10_002] + ["changed"] + book[10_003:]
+    texts = [" ".join(book), " ".join(book[:15_000] + words(2, 20_000)), " ".join(rest)]
+    assert clusters(texts) == [[2, 0]]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_half_a_text_is_none(seed: int) -> None:
     original = words(seed)
