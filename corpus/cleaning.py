@@ -163,6 +163,23 @@ def repairs(raw: str, cleaned: str) -> list[str]:
     ]
 
 
+def repair_example(raw: str, cleaned: str, damage: str) -> tuple[str, str] | None:
+    """Some words that have what `repairs` found, before and after; None if they do not show it.
+
+    Of what is invisible the code is shown.
+    """
+    at = min(raw.find(mark) for mark in _DAMAGE[damage] if mark in raw and mark not in cleaned)
+    start, end = max(0, at - 30), at + 50
+    words = raw[start:at].partition(" ")[2] if start else raw[:at]
+    words += raw[at:end].rpartition(" ")[0] if " " in raw[at:end] and raw[end:] else raw[at:end]
+    after = clean(words)
+    if after == words.strip():
+        return None
+    before = " ".join(words.split("\n"))
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in before)
+    return "".join(shown).strip(), " ".join(after.split())
+
+
 def _clean_once(text: str) -> str:
     for line_break in _LINE_BREAKS:
         text = text.replace(line_break, "\n")

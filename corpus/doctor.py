@@ -5,16 +5,18 @@ nothing but itself.
 """
 
 import json
+import re
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from corpus.documents import IMPORT_NAME, read_documents, read_index, write_aside
+from corpus.attribution import is_non_commercial
+from corpus.documents import IMPORT_NAME, CorpusError, read_documents, read_index, write_aside
 from corpus.preparation import Report
 from corpus.privacy import mask
 
@@ -29,6 +31,7 @@ _MOST_COUNTED = 200_000  # different lines and phrases that are counted at once
 _MOST_EXAMINED = 20 << 20  # characters that phrases are counted in; more are sampled
 _SHOWN = 20  # of each list
 _BINS = 20  # of the histogram, about
+_MOST_YEARS = 60  # bars
 _SHORT_LINE = 8  # words: shorter lines are how people chat
 
 # Tokens of a step of train_gpt2.py's defaults, which are gpt-2-simple's: five windows.
@@ -70,6 +73,16 @@ class Left:
 
 
 @dataclass
+class Repaired:
+    """Documents that had one kind of damage, and an example of it."""
+
+    damage: str
+    documents: int
+    before: str = ""
+    after: str = ""
+
+
+@dataclass
 class Estimate:
     """What fine-tuning the 124M model may take on a machine."""
 
@@ -91,6 +104,8 @@ class Examination:
     """Words of the longest document."""
     short_lines: float = 0.0
     """Share of the lines that have fewer than eight words."""
+    sampled: int = 1
+    """One training document of so many is looked at for languages, phrases and personal data."""
     years: dict[str, int] = field(default_factory=dict)
     languages: dict[str, int] = field(default_factory=dict)
     licenses: dict[str, int] = field(default_factory=dict)
@@ -98,7 +113,7 @@ class Examination:
     repeated_lines: list[tuple[str, int]] = field(default_factory=list)
     repeated_phrases: list[tuple[str, int]] = field(default_factory=list)
     removed_lines: list[tuple[str, int]] = field(default_factory=list)
-    repaired: dict[str, int] = field(default_factory=dict)
+    repaired: list[Repaired] = field(default_factory=list)
     masked: dict[str, int] = field(default_factory=dict)
     """When it was imported."""
     personal: dict[str, int] = field(default_factory=dict)
@@ -131,7 +146,7 @@ def examine(
     short = all_lines = examined = 0
     personal: Counter[str] = Counter()
     languages: Counter[str] = Counter()
-    sampled = max(1, ceil(sum(path.stat().st_size for path in train) / _MOST_EXAMINED))
+    found.sampled = max(1, ceil(sum(path.stat().st_size for path in train) / _MOST_EXAMINED))
     for part, path in (*((found.train, path) for path in train), (found.valid, valid)):
         for text in read_documents(path):
             words = text.split()
@@ -148,7 +163,7 @@ def examine(
                 short += line.count(" ") < _SHORT_LINE - 1
                 lines.add(line)
             examined += 1
-            if examined % sampled:
+            if (examined - 1) % found.sampled:
                 continue
             personal += mask(text)[1]
             if name := language(text):
@@ -173,7 +188,10 @@ def add_preparation(found: Examination, report: Report) -> None:
     ]
     found.clusters = report.clusters
     found.removed_lines = report.removed_lines.most_common(_SHOWN)
-    found.repaired = dict(report.repaired.most_common())
+    found.repaired = [
+        Repaired(damage, documents, *report.repair_examples.get(damage, ()))
+        for damage, documents in report.repaired.most_common()
+    ]
 
 
 def add_sources(found: Examination, folders: Iterable[Path]) -> None:
@@ -185,16 +203,17 @@ def add_sources(found: Examination, folders: Iterable[Path]) -> None:
     for folder in folders:
         for _, _, entry in read_index(folder):
             date, name = entry.get("date"), entry.get("license")
-            if isinstance(date, str) and date[:4].isdigit():
+            if isinstance(date, str) and re.match("[0-9]{4}", date):
                 years[date[:4]] += 1
             if isinstance(name, str):
                 licenses[name] += 1
-        if (folder / IMPORT_NAME).is_file():
-            masked += Counter(
-                json.loads((folder / IMPORT_NAME).read_text(encoding="utf-8"))["masked"]
-            )
-    first, last = min(years, default="1"), max(years, default="0")
-    found.years = {str(year): years[str(year)] for year in range(int(first), int(last) + 1)}
+        imported = folder / IMPORT_NAME
+        if imported.is_file():
+            try:
+                masked += Counter(json.loads(imported.read_text(encoding="utf-8"))["masked"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise CorpusError(f"{imported}: not the report of an import") from error
+    found.years = _with_gaps(years)
     found.licenses = dict(licenses.most_common())
     found.masked = dict(masked.most_common())
 
@@ -227,10 +246,8 @@ def _advice(found: Examination) -> Iterator[str]:
     else:
         yield f"A good size: {tokens:,} tokens."
     if found.valid.documents == 0:
-        yield (
-            "Nothing is held out, so nobody can tell when to stop training: ten documents at least"
-            " are needed for that."
-        )
+        hint = "--holdout does that" if documents >= 10 else "that needs ten documents at least"
+        yield f"Nothing is held out, so nobody can tell when to stop training: {hint}."
     if found.short_lines > 0.4:
         yield (
             f"{found.short_lines:.0%} of your lines are chat one-liners (fewer than"
@@ -239,7 +256,8 @@ def _advice(found: Examination) -> Iterator[str]:
         )
     for reason, count in dropped.items():
         if count > 0.3 * read:
-            hint = " (--min-words keeps shorter ones)" if "words" in reason else ""
+            short = reason.startswith("fewer than")
+            hint = " (--min-words keeps shorter ones)" if short else ""
             yield f"{count:,} of {read:,} documents were dropped: {reason}{hint}. Is that right?"
     if documents and found.longest > 0.3 * found.train.words and documents > 1:
         yield (
@@ -261,7 +279,7 @@ def _advice(found: Examination) -> Iterator[str]:
     if found.repeated_phrases and found.repeated_phrases[0][1] > max(20, 0.2 * documents):
         phrase, count = found.repeated_phrases[0]
         yield f'"{phrase}" stands there {count:,} times: the model will say it, too.'
-    if any("NC" in name.upper().split("-") for name in found.licenses):
+    if any(map(is_non_commercial, found.licenses)):
         yield "Part of it is for non-commercial use only, and so is a model that is trained on it."
 
 
@@ -277,11 +295,22 @@ def write_report(found: Examination, page: Path, twin: Path, *, title: str) -> N
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    with write_aside(twin) as file:
-        json.dump(asdict(found), file, ensure_ascii=False, indent=1)
-        file.write("\n")
-    with write_aside(page) as file:
-        file.write(environment.get_template("report.html").render(found=found, title=title))
+    contents = {
+        twin: json.dumps(asdict(found), ensure_ascii=False, indent=1) + "\n",
+        page: environment.get_template("report.html").render(found=found, title=title),
+    }
+    for path, content in contents.items():
+        with write_aside(path) as file:
+            # Names of files and titles may have surrogates.
+            file.write(content.encode(errors="replace").decode())
+
+
+def _with_gaps(years: Mapping[str, int]) -> dict[str, int]:
+    """In order, with the years between them that have none; unless there are too many to show."""
+    first, last = int(min(years, default="1")), int(max(years, default="0"))
+    if last - first >= _MOST_YEARS:
+        return dict(sorted(years.items()))
+    return {f"{year:04}": years.get(f"{year:04}", 0) for year in range(first, last + 1)}
 
 
 def _histogram(lengths: "array[int]") -> list[tuple[int, int]]:
@@ -309,8 +338,10 @@ class _Frequent:
 
     def add(self, text: str) -> None:
         self._counts[text] = self._counts.get(text, 0) + 1
+        if len(self._counts) <= _MOST_COUNTED:
+            return
         least = 1
-        while len(self._counts) > _MOST_COUNTED:
+        while len(self._counts) > _MOST_COUNTED // 2:  # or the next one would find it full again
             self._counts = {text: n for text, n in self._counts.items() if n > least}
             least += 1
 

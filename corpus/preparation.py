@@ -9,14 +9,15 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from corpus import quality as quality_rules
-from corpus.cleaning import clean, count_words, repairs
+from corpus.cleaning import clean, count_words, repair_example, repairs
 from corpus.copies import index_of, name_of
-from corpus.documents import CorpusError, RawText, read_documents, write_documents
+from corpus.documents import CorpusError, RawText, read_documents, replacing, write_documents
 from corpus.duplicates import NearDuplicates, RepeatedLines
 from corpus.language import language as language_of
 
@@ -59,6 +60,8 @@ class Report:
     """Characters that cleaning took from all documents together (negative: added)."""
     repaired: Counter[str] = field(default_factory=Counter)
     """Documents by what was wrong with them."""
+    repair_examples: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Of each damage some words, before and after."""
     dropped: dict[str, Dropped] = field(default_factory=dict)
     """By the reason."""
     clusters: list[list[str]] = field(default_factory=list)
@@ -69,6 +72,15 @@ class Report:
     valid: Tally = field(default_factory=Tally)
     titles: list[str] = field(default_factory=list)
     """Of the training documents, in their order; where there is no title, the first words."""
+
+    def repair(self, raw: str, cleaned: str) -> None:
+        """Count what cleaning has repaired in a document."""
+        for damage in repairs(raw, cleaned):
+            self.repaired[damage] += 1
+            if damage not in self.repair_examples and (
+                example := repair_example(raw, cleaned, damage)
+            ):
+                self.repair_examples[damage] = example
 
     def drop(self, reason: str, name: str, text: str, words: int) -> None:
         """Count a document that is dropped."""
@@ -131,10 +143,14 @@ def prepare(
         for file, sources in files.items():
             if not any(mix.rounds(number, sources) for number in range(len(aside.names))):
                 raise CorpusError(_nothing_left(report, file if stages else None))
-        write_documents(_valid(aside, held_out, mix, report), valid)
-        for file, sources in files.items():
+        with ExitStack() as results:  # none takes its name before all are whole
+            held_out_texts = _valid(aside, held_out, mix, report)
+            write_documents(held_out_texts, results.enter_context(replacing(valid)))
+            for file, sources in files.items():
+                learned = _train(aside, mix, sources, report)
+                write_documents(learned, results.enter_context(replacing(file)))
+        for file in files:
             index_of(file).unlink(missing_ok=True)
-            write_documents(_train(aside, mix, sources, report), file)
     finally:
         aside.path.unlink(missing_ok=True)
     return report
@@ -196,7 +212,7 @@ def _take(
         words = count_words(text)
         report.read.add(raw.text, words if raw.text == text else len(raw.text.split()))
         report.cleaned_away += len(raw.text) - len(text)
-        report.repaired.update(repairs(raw.text, text))
+        report.repair(raw.text, text)
         name, digest = name_of(raw.title, text), _digest(text)
         reason = "duplicate" if digest in seen else filters.reason_against(text, words)
         if reason:

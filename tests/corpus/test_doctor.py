@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -12,12 +13,13 @@ from lxml import html
 from corpus.doctor import (
     Examination,
     Left,
+    Repaired,
     add_sources,
     conclude,
     examine,
     write_report,
 )
-from corpus.documents import CorpusFolder, Document, write_documents
+from corpus.documents import CorpusError, CorpusFolder, Document, write_documents
 from training.loop import FINE_TUNING
 
 STORY = "Wren rows home before the fog. The otter follows, and says nothing of the pie. "
@@ -70,6 +72,8 @@ def test_a_small_corpus_is_told_when_it_will_be_copied(train: Path) -> None:
     found = examined(train, [STORY * 100] * 3)
     assert "Too small: 4,500 tokens. Expect copying after about 10 steps" in advice(found)
     assert "Nothing is held out" in advice(found)
+    assert "ten documents at least" in advice(found)
+    assert "--holdout does that" in advice(examined(train, [STORY] * 10))
 
 
 def test_a_large_corpus_is_not(train: Path) -> None:
@@ -101,6 +105,9 @@ def test_what_was_dropped_most_is_asked_about(train: Path) -> None:
     conclude(found)
     assert "15 of 21 documents were dropped: fewer than 60 words (--min-words" in advice(found)
     assert "duplicate" not in advice(found)
+    found.dropped = [Left("repeats its words", 15, 300)]
+    conclude(found)
+    assert "were dropped: repeats its words. Is that right?" in advice(found)
 
 
 def test_personal_data_that_is_left_is_told(train: Path) -> None:
@@ -129,6 +136,41 @@ def test_lines_and_phrases_that_repeat(train: Path) -> None:
     assert "stands there 30 times" in advice(found)
 
 
+def test_lines_and_phrases_that_come_twice_fill_no_table(train: Path) -> None:
+    """Or each new one would count anew what is there, for hours."""
+    random = Random(1)
+    texts = [" ".join(str(random.random()) for _ in range(5000)) for _ in range(50)]
+    found = examined(train, [text for text in texts for _ in range(2)] + ["a b c d e f"] * 9)
+    assert ("a b c d e f", 9) in found.repeated_phrases
+
+
+def test_of_a_large_corpus_a_part_is_looked_at(
+    train: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corpus.doctor._MOST_EXAMINED", 300)
+    texts = [f"{STORY} Write to wren@pier.example."] * 9
+    for part, sampled, addresses in ((texts[:1], 1, 1), (texts, 4, 3)):
+        found = examined(train, part)
+        assert (found.sampled, found.personal) == (sampled, {"mail address": addresses})
+
+
+def test_far_years_are_no_thousand_bars(tmp_path: Path) -> None:
+    dates = ["0001-01-01", "2019", "2021-05-06", "²²²²-01-01", "soon"]
+    CorpusFolder(tmp_path).put(
+        Document(id=f"d{n}", text=STORY, date=date) for n, date in enumerate(dates)
+    )
+    found = Examination("none")
+    add_sources(found, [tmp_path])
+    assert found.years == {"0001": 1, "2019": 1, "2021": 1}
+
+
+@pytest.mark.parametrize("report", ["", "[]", '{"masked": 3}', "{}"])
+def test_a_broken_report_of_an_import_is_told(tmp_path: Path, report: str) -> None:
+    (tmp_path / "import.json").write_text(report)
+    with pytest.raises(CorpusError, match=r"import\.json: not the report of an import"):
+        add_sources(Examination("none"), [tmp_path])
+
+
 def test_what_the_sources_say(tmp_path: Path) -> None:
     folder = CorpusFolder(tmp_path / "blog")
     dates = ["2019-01-02", "2021-05-06T01:02:03", None]
@@ -152,8 +194,13 @@ def test_the_page_needs_nothing_else_and_escapes(train: Path) -> None:
     )
     found.dropped = [Left("too short", 1, 2, ["<img src=x onerror=alert(2)>"])]
     found.clusters = [["One & only", "Another"]]
+    found.repaired = [Repaired("HTML", 3, "<b>bold</b>", "bold"), Repaired("scripts", 1)]
+    found.clusters.append([f"no. {n}" for n in range(5000)])
+    found.sampled = 1200
     page, twin = train.with_name("r.html"), train.with_name("r.json")
     write_report(found, page, twin, title="<b>mine</b>")
+    assert "no. 9 and 4,990 more" in page.read_text()
+    assert "of one document in 1,200" in page.read_text()
     tree = html.fromstring(page.read_text())
     assert not tree.xpath("//script | //img | //link | //@src | //@href | //b[text()='mine']")
     assert "url(" not in page.read_text() and "http" not in page.read_text()

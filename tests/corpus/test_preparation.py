@@ -119,6 +119,18 @@ def test_an_interruption_leaves_the_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_file_that_cannot_be_written_leaves_all_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "train.2.txt" / "in the way").mkdir(parents=True)
+    (tmp_path / "valid.txt").write_text("old")
+    index_of(tmp_path / "train.1.txt").write_text("old")
+    before = sorted(tmp_path.iterdir())
+    texts = [RawText(story(n), source="ab"[n % 2]) for n in range(20)]
+    with pytest.raises(OSError, match="train.2.txt"):
+        prepare(texts, tmp_path / "train.txt", tmp_path / "valid.txt", stages=[["a"], ["b"]])
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "valid.txt").read_text() == "old"
+
+
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
     def peak(documents: int) -> int:
         tracemalloc.start()
@@ -273,6 +285,30 @@ def test_repaired_damage_is_counted(tmp_path: Path) -> None:
     texts = [story(1), story(2) + " don\u2019t", story(3) + " <b>PokÃ©mon</b>"]
     report = prepare(raw(texts), tmp_path / "train.txt", tmp_path / "valid.txt")
     assert report.repaired == {"curly quotes and long dashes": 1, "wrong encoding": 1, "HTML": 1}
+    examples = report.repair_examples
+    assert examples["wrong encoding"][0].endswith(" <b>PokÃ©mon</b>")
+    assert examples["wrong encoding"][1].endswith(" Pokémon")
+    assert examples.keys() == report.repaired.keys()
+
+
+@pytest.mark.parametrize(
+    ("raw", "damage", "before", "after"),
+    [
+        ("Long ago, PokÃ©mon\nwere wild.", "wrong encoding", "PokÃ©mon were wild.", "Pokémon were"),
+        ("A\x00B\u200bC", "invisible characters", r"A\x00B\u200bC", "ABC"),
+        ("a {{p|Mew}}", "wiki markup", "a {{p|Mew}}", "a Mew"),
+        ("a\ndocument.write('x')", "scripts", "a document.write('x')", "a"),
+        ("word " * 50 + "<br>" + " word" * 50, "HTML", "word <br> word", "word word"),
+    ],
+)
+def test_repaired_damage_is_shown(
+    tmp_path: Path, raw: str, damage: str, before: str, after: str
+) -> None:
+    report = prepare([RawText(raw)], tmp_path / "a.txt", tmp_path / "b.txt", min_words=1)
+    shown = report.repair_examples[damage]
+    assert before in shown[0]
+    assert after in shown[1]
+    assert max(map(len, shown)) < 100
 
 
 def test_an_empty_report_is_all_zero() -> None:
