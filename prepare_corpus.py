@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -93,6 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--mix",
         nargs="+",
+        action="extend",
         type=weight,
         default=[],
         metavar="NAME=WEIGHT",
@@ -101,7 +103,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--stages",
-        type=lambda text: [stage.split("+") for stage in text.split(",")],
+        type=lambda text: [
+            [name.strip() for name in stage.split("+")] for stage in text.split(",")
+        ],
         default=[],
         metavar="NAME+NAME,NAME",
         help="sources to learn in this order, each stage from its own file: OUT's name with .1, .2",
@@ -120,28 +124,49 @@ def parse_arguments() -> argparse.Namespace:
         "model (default: an estimate for GPT-2's)",
     )
     arguments = parser.parse_args()
-    out: Path = arguments.out
-    if arguments.valid is None:
-        name = "valid.txt" if out.name == "train.txt" else f"{out.stem}.valid{out.suffix}"
-        arguments.valid = out.with_name(name)
+    sources = arguments.sources or default_sources()
+    if not sources:
+        parser.error(f"no SOURCE_DIR given, and no folder with documents in {DATA}/")
+    # One that is given twice counts once.
+    arguments.sources = list({source.resolve(): source for source in sources}.values())
+    check_choices(parser, arguments)
+    check_results(parser, arguments)
+    return arguments
+
+
+def check_choices(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.holdout <= 0.5:
         parser.error("--holdout: must be from 0 to 0.5")
     if arguments.min_words < 0:
         parser.error("--min-words: must not be negative")
-    arguments.sources = arguments.sources or default_sources()
-    if not arguments.sources:
-        parser.error(f"no SOURCE_DIR given, and no folder with documents in {DATA}/")
     if arguments.max_words is not None and arguments.max_words < arguments.min_words:
         parser.error("--max-words: must not be less than --min-words")
     if arguments.language and arguments.language not in languages():
-        parser.error(f"--language: none of {' '.join(sorted(languages()))}")
+        known = " ".join(sorted(languages()))
+        parser.error(f"--language: {arguments.language} is none of {known}")
+    if arguments.vocabulary and not arguments.report:
+        parser.error("--vocabulary: is for --report")
     names = [name_of(source) for source in arguments.sources]
-    for name, _ in arguments.mix:
+    mixed = [name for name, _ in arguments.mix]
+    for name in mixed:
         if name not in names:
             parser.error(f"--mix: {name} is none of the sources {', '.join(names)}")
+        if mixed.count(name) > 1:
+            parser.error(f"--mix: {name} has more than one weight")
     staged = [name for stage in arguments.stages for name in stage]
     if staged and sorted(staged) != sorted(set(names)):
         parser.error(f"--stages: must name each source once: {', '.join(names)}")
+
+
+def check_results(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Adds the names of the files to write."""
+    out: Path = arguments.out
+    for option, path in (("--out", out), ("--valid", arguments.valid)):
+        if path and path.is_dir():
+            parser.error(f"{option}: {path} is a folder")
+    if arguments.valid is None:
+        name = "valid.txt" if out.name == "train.txt" else f"{out.stem}.valid{out.suffix}"
+        arguments.valid = out.with_name(name)
     arguments.files = stage_files(out, arguments.stages)
     results = [path.resolve() for path in (*arguments.files, arguments.valid)]
     if results[-1] in results[:-1]:
@@ -150,14 +175,14 @@ def parse_arguments() -> argparse.Namespace:
         # The next run would take them for documents.
         if any(source.resolve() in (result, result.parent) for result in results):
             parser.error(f"--out, --valid: must not lie in the source {source}")
-    return arguments
 
 
 def weight(text: str) -> tuple[str, float]:
-    name, equals, number = text.rpartition("=")
-    if not equals or not 0 < float(number) <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not NAME=WEIGHT, of a weight from 0 to 100")
-    return name, float(number)
+    name, _, number = text.rpartition("=")
+    with suppress(ValueError):
+        if name and 0 < float(number) <= 100:
+            return name, float(number)
+    raise argparse.ArgumentTypeError(f"{text} is not NAME=WEIGHT, of a weight from 0 to 100")
 
 
 def name_of(source: Path) -> str:
@@ -169,6 +194,15 @@ def name_of(source: Path) -> str:
 def default_sources() -> list[Path]:
     folders = sorted(path for path in DATA.glob("*/") if text_files(path))
     return [path for path in folders if path != SAMPLE] or folders
+
+
+def require_texts(sources: list[Path]) -> None:
+    """Raises CorpusError if a source has none: before the others are read."""
+    for source in sources:
+        if not source.exists():
+            raise CorpusError(f"{source}: no such folder or file")
+        if source.is_dir() and not text_files(source):
+            raise CorpusError(f"{source}: no .txt files in it (import_archive.py makes them)")
 
 
 def progress(sources: list[Path]) -> "tqdm[RawText]":
@@ -222,10 +256,8 @@ def index(files: list[Path], report: Report) -> None:
             )
 
 
-def examine(arguments: argparse.Namespace, report: Report) -> Path:
+def examine(arguments: argparse.Namespace, report: Report, tokenizer: Tokenizer | None) -> Path:
     """Write the corpus doctor's report, behind a progress bar; returns the page's path."""
-    vocabulary = arguments.vocabulary
-    tokenizer = Tokenizer.load(vocabulary) if vocabulary else None
     files = arguments.files
     total = report.train.documents + report.valid.documents
     with tqdm(desc="Examining", total=total, unit="document") as bar:
@@ -233,7 +265,7 @@ def examine(arguments: argparse.Namespace, report: Report) -> Path:
             files,
             arguments.valid,
             count_tokens=(lambda text: len(tokenizer.encode(text))) if tokenizer else None,
-            vocabulary=f"those of {vocabulary}" if tokenizer else doctor.ESTIMATED,
+            vocabulary=f"those of {arguments.vocabulary}" if tokenizer else doctor.ESTIMATED,
             language=language_of,
             progress=bar.update,
         )
@@ -258,6 +290,8 @@ def attributions(arguments: argparse.Namespace) -> str:
 def main() -> int:
     arguments = parse_arguments()
     try:
+        require_texts(arguments.sources)
+        tokenizer = Tokenizer.load(arguments.vocabulary) if arguments.vocabulary else None
         with progress(arguments.sources) as texts:
             report = prepare(
                 texts,
@@ -273,35 +307,35 @@ def main() -> int:
                 weights=dict(arguments.mix),
                 stages=arguments.stages,
             )
-        terms = attributions(arguments)
     except KeyboardInterrupt:
         print("\nInterrupted. No file was changed.", file=sys.stderr)
         return 130
-    except (CorpusError, OSError) as error:
+    except (CheckpointError, CorpusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     try:
+        terms = attributions(arguments)
         index(arguments.files, report)
     except KeyboardInterrupt:
         print("\nInterrupted. All is written but the copy index.", file=sys.stderr)
         return 130
-    except OSError as error:
-        print(f"error: the copy index: {error}", file=sys.stderr)
+    except (CorpusError, OSError) as error:
+        print(f"error: all is written but the copy index: {error}", file=sys.stderr)
         return 1
     print(table(report, arguments))
     if attribution.is_non_commercial(terms):
         print(attribution.NON_COMMERCIAL)
-    return write_report(arguments, report) if arguments.report else 0
+    return write_report(arguments, report, tokenizer) if arguments.report else 0
 
 
-def write_report(arguments: argparse.Namespace, report: Report) -> int:
+def write_report(arguments: argparse.Namespace, report: Report, tokenizer: Tokenizer | None) -> int:
     """Examine what was prepared; returns the exit code."""
     try:
-        print(f"report: {examine(arguments, report)}")
+        print(f"report: {examine(arguments, report, tokenizer)}")
     except KeyboardInterrupt:
         print("\nInterrupted. All is written but the report.", file=sys.stderr)
         return 130
-    except (CheckpointError, CorpusError, OSError) as error:
+    except (CorpusError, OSError) as error:
         print(f"error: the report: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,3 +1,5 @@
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +111,31 @@ def test_a_stages_index_knows_the_stages_before(tmp_path: Path) -> None:
     assert up_to_date(second, index_of(second))
 
 
+def test_the_same_source_twice_counts_once(tmp_path: Path) -> None:
+    write_folder(tmp_path / "a", range(3))
+    (tmp_path / "again").symlink_to("a")
+    arguments = ("a", tmp_path / "a", "again", "--stages", " a ", "--mix", "a=2")
+    result = run("prepare_corpus.py", *arguments, cwd=tmp_path)
+    assert result.returncode == 0
+    assert "duplicate" not in result.stdout
+    assert sorted(read_documents(tmp_path / "data/train.1.txt")) == sorted(
+        2 * [story(n) for n in range(3)]
+    )
+
+
+def test_the_report_of_a_corpus_with_odd_names(tmp_path: Path) -> None:
+    write_folder(tmp_path / "a", range(3))
+    for name in (b"caf\xe9.txt", b"<b>.txt"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"/" + name)).write_text("Too short.")
+    result = run("prepare_corpus.py", "a", "--report", cwd=tmp_path)
+    assert result.returncode == 0
+    page = (tmp_path / "data/train.report.html").read_text()
+    assert "caf?" in page
+    assert "&lt;b&gt;" in page
+    read = json.loads((tmp_path / "data/train.report.json").read_text())
+    assert read["dropped"][0]["examples"] == ["<b>", "caf?"]
+
+
 def test_what_repeats_goes_unless_it_is_to_be_kept(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / "a").mkdir(exist_ok=True)
@@ -152,11 +179,19 @@ def test_without_sources_it_takes_all_corpora_but_the_sample(tmp_path: Path) -> 
         (["a/000.txt", "--out", "a/000.txt"], 2, "must not lie in the source"),
         (["a", "--out", "x.txt", "--valid", "./x.txt"], 2, "must differ"),
         (["a", "--max-words", "9"], 2, "--max-words"),
-        (["a", "--language", "english"], 2, "--language"),
+        (["a", "--language", "english"], 2, "--language: english is none of ace af am "),
         (["a", "--mix", "b=2"], 2, "b is none of the sources a"),
         (["a", "--mix", "a=0"], 2, "not NAME=WEIGHT"),
         (["a", "--mix", "a"], 2, "not NAME=WEIGHT"),
         (["a", "--mix", "a=nan"], 2, "not NAME=WEIGHT"),
+        (["a", "--mix", "a=often"], 2, "not NAME=WEIGHT"),
+        (["a", "--mix", "a=1", "--mix", "a=2"], 2, "a has more than one weight"),
+        (["a", "nowhere"], 1, "nowhere: no such folder or file"),
+        (["a", "empty"], 1, "empty: no .txt files in it"),
+        (["a", "--out", "."], 2, "--out: . is a folder"),
+        (["a", "--valid", "empty"], 2, "--valid: empty is a folder"),
+        (["a", "--report", "--vocabulary", "empty"], 1, "empty"),
+        (["a", "--vocabulary", "empty"], 2, "--vocabulary: is for --report"),
         (["a", "--stages", "b"], 2, "each source once: a"),
         (["a", "--stages", "a,a"], 2, "each source once: a"),
         (["a", "--stages", "a", "--valid", "data/train.1.txt"], 2, "must differ"),
@@ -164,8 +199,10 @@ def test_without_sources_it_takes_all_corpora_but_the_sample(tmp_path: Path) -> 
 )
 def test_wrong_use_is_told(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
     write_folder(tmp_path / "a", range(3))
+    (tmp_path / "empty").mkdir()
     result = run("prepare_corpus.py", *arguments, cwd=tmp_path)
     assert result.returncode == code
+    assert "0%" not in result.stderr or "is left" in message  # before the work
     assert message in result.stderr.splitlines()[-1]
     assert len(list((tmp_path / "a").iterdir())) == 3
 
