@@ -320,7 +320,7 @@ def main() -> int:
         print("\nInterrupted. All is written but the copy index.", file=sys.stderr)
         return 130
     except (CorpusError, OSError) as error:
-        print(f"error: all is written but the copy index: {error}", file=sys.stderr)
+        print(f"error: the texts are written, but not all beside them: {error}", file=sys.stderr)
         return 1
     print(table(report, arguments))
     if attribution.is_non_commercial(terms):

@@ -123,6 +123,16 @@ def test_the_same_source_twice_counts_once(tmp_path: Path) -> None:
     )
 
 
+def test_a_broken_attribution_is_told_with_what_is_written(tmp_path: Path) -> None:
+    write_folder(tmp_path / "a", range(3))
+    (tmp_path / "a/ATTRIBUTION.txt").write_bytes(b"\xff")
+    result = run("prepare_corpus.py", "a", cwd=tmp_path)
+    assert result.returncode == 1
+    message = result.stderr.splitlines()[-1]
+    assert "the texts are written, but" in message
+    assert "ATTRIBUTION.txt: not UTF-8 text" in message
+
+
 def test_the_report_of_a_corpus_with_odd_names(tmp_path: Path) -> None:
     write_folder(tmp_path / "a", range(3))
     for name in (b"caf\xe9.txt", b"<b>.txt"):
