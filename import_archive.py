@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from corpus.archive import Archive
 from corpus.documents import CorpusError, CorpusFolder
 from corpus.importers import SOURCES
-from corpus.importing import Policy, Report, import_archive, write_report
+from corpus.importing import Policy, Report, folded_name, import_archive, write_report
 
 EXAMPLES = f"""\
 examples:
@@ -70,7 +71,7 @@ def _pattern(text: str) -> "re.Pattern[str]":
 
 def policy(arguments: argparse.Namespace) -> Policy:
     return Policy(
-        me=frozenset(name.casefold() for name in arguments.me),
+        me=frozenset(map(folded_name, arguments.me)),
         others=arguments.others,
         keep_names=arguments.keep_names,
         include_private=arguments.include_private,
@@ -79,7 +80,7 @@ def policy(arguments: argparse.Namespace) -> Policy:
             name.casefold().lstrip("/").removeprefix("r/") for name in arguments.subreddit
         ),
         authors=frozenset(
-            name.casefold().lstrip("/").removeprefix("u/") for name in arguments.author
+            folded_name(name).lstrip("/").removeprefix("u/") for name in arguments.author
         ),
         min_score=arguments.min_score,
         pattern=arguments.match,
@@ -94,8 +95,10 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
             documents = import_archive(
                 archive, policy(arguments), report, source=source, progress=bar.update
             )
-            CorpusFolder(arguments.out).put(documents)
-            write_report(report, arguments.out)
+            # Where nothing is found, the folder stays as it is.
+            for first in documents:
+                CorpusFolder(arguments.out).put(chain([first], documents))
+                write_report(report, arguments.out)
 
 
 def tell(report: Report, out: Path) -> str:
@@ -113,11 +116,17 @@ def tell(report: Report, out: Path) -> str:
         lines.append(f"broken: {broken.place}: {broken.message}")
     if report.broken_count > 20:
         lines.append(f"broken: {report.broken_count - 20:,} more")
-    if report.senders:
-        most = ", ".join(f'"{name}" ({n:,})' for name, n in report.senders.most_common(5))
-        lines.append(f"who of them are you? Say it with --me NAME: {most}")
-    lines.append(f"written to {out}/")
+    for label, senders in report.senders.items():
+        if senders:
+            most = ", ".join(f'"{name}" ({n:,})' for name, n in senders.most_common(5))
+            lines.append(f"{label}: who of them are you? Say it with --me NAME: {most}")
+    if _has_documents(report):
+        lines.append(f"written to {out}/")
     return "\n".join(lines)
+
+
+def _has_documents(report: Report) -> bool:
+    return any(tally.documents for tally in report.sources.values())
 
 
 def _counts(pairs: Iterable[tuple[str, int]]) -> str:
@@ -136,7 +145,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(tell(report, arguments.out))
-    if not any(tally.documents for tally in report.sources.values()):
+    if not _has_documents(report):
         print("error: no document found", file=sys.stderr)
         return 1
     return 0

@@ -6,11 +6,12 @@ messages of one person.
 
 import heapq
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from itertools import chain, count
+from typing import TypeAlias
 
 from corpus.importers.source import Dropped, Message, Text
 
@@ -55,6 +56,9 @@ _WORD_SET = frozenset(_WORDS.split())
 _TITLE_SET = frozenset(_TITLES.split())
 _WORD = re.compile(r"\w+")
 
+People: TypeAlias = dict[str, dict[str, bool]]
+"""Of each conversation, who writes in it, and whether that is the archive's owner."""
+
 
 class Names:
     """Other names for people, the same ones throughout an import."""
@@ -83,19 +87,17 @@ class Names:
                     yield numbered
 
 
-class _People:
+class _Speakers:
     """Who takes part in a conversation, and how they are spoken of."""
 
-    def __init__(self) -> None:
-        self._known: set[str] = set()
+    def __init__(self, people: Mapping[str, bool]) -> None:
         self._real: set[str] = set()
         self._forms: dict[str, list[tuple[str, str]]] = {}  # by their first words
+        for sender, mine in people.items():
+            self._add(sender, mine=mine)
 
-    def add(self, sender: str, *, mine: bool) -> None:
+    def _add(self, sender: str, *, mine: bool) -> None:
         """The real name of the owner stays, and is given to nobody else."""
-        if sender in self._known:
-            return
-        self._known.add(sender)
         name = re.sub(r"^\W+|\W+$", "", sender)
         self._real |= {name.casefold(), *_WORD.findall(name.casefold())}
         if mine or not any(c.isalpha() for c in name):
@@ -142,35 +144,38 @@ def _first_word(form: str) -> str:
 @dataclass
 class _Conversation:
     name: str
+    people: Mapping[str, bool]
     waiting: list[tuple[float, int, Message]] = field(default_factory=list)  # a heap, by time
     scene: list[Message] = field(default_factory=list)
-    people: _People = field(default_factory=_People)
-    has_others: bool = False
     read: int = 0
     time_read: float = 0.0
     time_passed_on: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.speakers = _Speakers(self.people)
+        self.has_others = not all(self.people.values())
 
 
 class Scenes:
     """The scenes of conversations that come one after the other.
 
-    others: whether other people's lines may be shown. names: what they are called; None leaves
-    names as they are.
+    people: who writes in them, all of whom are known before they speak. others: whether other
+    people's lines may be shown. names: what they are called; None leaves names as they are.
     """
 
-    def __init__(self, *, others: bool, names: Names | None) -> None:
+    def __init__(self, people: People, *, others: bool, names: Names | None) -> None:
+        self._people = people
         self._others = others
         self._names = names
-        self._conversation = _Conversation("")
+        self._conversation = _Conversation("", {})
 
     def add(self, message: Message) -> Iterator[Text | Dropped]:
         """Takes a message, of which it is known whose it is; yields the scenes that have ended."""
         if message.conversation != self._conversation.name:
             yield from self.finish()
-            self._conversation = _Conversation(message.conversation)
+            people = self._people.get(message.conversation, {})
+            self._conversation = _Conversation(message.conversation, people)
         now = self._conversation
-        now.people.add(message.sender, mine=bool(message.mine))
-        now.has_others |= not message.mine
         # Without a date it stays behind the one before.
         time = _seconds(message.date) if message.date else now.time_read
         now.time_read, now.read = time, now.read + 1
@@ -222,7 +227,7 @@ class Scenes:
         for message in messages:
             text = " ".join(message.text.split())
             if self._names:
-                text = self._conversation.people.renamed(text, self._names)
+                text = self._conversation.speakers.renamed(text, self._names)
             own = bool(message.mine)
             if speaker == (own, "" if own else message.sender):
                 lines[-1] += f" {text}"

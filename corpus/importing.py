@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sqlite3
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote
 
 from corpus.archive import READ_ERRORS, Archive, ArchiveError, File
-from corpus.dialogue import Names, Scenes
+from corpus.dialogue import Names, People, Scenes
 from corpus.documents import IMPORT_NAME, CorpusError, Document, write_aside
 from corpus.importers import SOURCES
 from corpus.importers.source import Broken, Dropped, Item, Message, Source, Text
@@ -32,7 +34,7 @@ class Policy:
     """What the person who imports wants. The default keeps to oneself and to what is public."""
 
     me: frozenset[str] = frozenset()
-    """One's own names, case folded."""
+    """One's own names, as ``folded_name`` gives them."""
     others: bool = False
     """Other people's words, too."""
     keep_names: bool = False
@@ -43,7 +45,7 @@ class Policy:
     communities: frozenset[str] = frozenset()
     """Of texts that have one, such as a subreddit, only these; case folded; empty: all."""
     authors: frozenset[str] = frozenset()
-    """Of texts whose author is known, only theirs; case folded; empty: all."""
+    """Of texts whose author is known, only theirs; as ``folded_name`` gives them; empty: all."""
     min_score: int | None = None
     """Of texts that have a score, those with at least so much."""
     pattern: re.Pattern[str] | None = None
@@ -57,16 +59,24 @@ class Policy:
             "empty": not text.text.strip(),
             "not public (--include-private)": not (text.public or self.include_private),
             "somebody else's (--others)": mine is False and not self.others,
-            "of another subreddit": not _is_among(text.community, self.communities),
-            "of another author": not _is_among(text.author, self.authors),
+            "of another subreddit": not _is_among(
+                (text.community or "").casefold(), self.communities
+            ),
+            "of another author": not _is_among(folded_name(text.author or ""), self.authors),
             "with fewer points": text.score is not None and text.score < least,
             "without a match": not matches,
         }
         return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _is_among(name: str | None, wanted: frozenset[str]) -> bool:
-    return not (name and wanted) or name.casefold() in wanted
+def folded_name(name: str) -> str:
+    """What the ways to write a name have in common: ``@Zoë  B`` and ``zoe\u0308 b`` are one."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split()).removeprefix("@")
+
+
+def _is_among(name: str, wanted: frozenset[str]) -> bool:
+    return not (name and wanted) or name in wanted
 
 
 @dataclass
@@ -91,8 +101,9 @@ class Report:
     broken_count: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
     """Files that no importer knows, by their suffix."""
-    senders: Counter[str] = field(default_factory=Counter)
-    """Who may be the archive's owner, where it does not say."""
+    senders: dict[str, Counter[str]] = field(default_factory=dict)
+    """By the sources' labels: who wrote the messages of which the archive does not say whose they
+    are, where nobody of them bears a name of the policy's owner."""
 
     def add_broken(self, broken: Broken) -> None:
         """Counts what could not be read."""
@@ -127,12 +138,15 @@ def import_archive(
             tally.documents += 1
             tally.words += len(document.text.split())
             yield document
+    for senders in report.senders.values():
+        if any(folded_name(sender) in policy.me for sender in senders):
+            senders.clear()
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Leaves the report with the documents. Raises OSError."""
+    """Leaves the report with the documents, but for people's names. Raises OSError."""
     with write_aside(folder / IMPORT_NAME) as file:
-        json.dump(report, file, default=vars, ensure_ascii=False, indent=1)
+        json.dump(replace(report, senders={}), file, default=vars, ensure_ascii=False, indent=1)
         file.write("\n")
 
 
@@ -158,8 +172,7 @@ def _documents(
             continue
         tally = report.sources.setdefault(found.label, Tally())
         tally.files += 1
-        items = _read(found, _watched(file, progress))
-        for text in _texts(items, policy, names, tally, report):
+        for text in _texts(found, _watched(file, progress), policy, names, report):
             if document := _document(text, found, policy, tally, report):
                 yield document, tally
 
@@ -187,10 +200,12 @@ def _broken(file: File, error: Exception) -> Broken:
 
 
 def _texts(
-    items: Iterator[Item], policy: Policy, names: Names | None, tally: Tally, report: Report
+    source: Source, file: File, policy: Policy, names: Names | None, report: Report
 ) -> Iterator[Text]:
     """The texts, and the scenes of the messages."""
-    scenes = Scenes(others=policy.others, names=names)
+    tally = report.sources[source.label]
+    senders = report.senders.setdefault(source.label, Counter())
+    scenes: Scenes | None = None
 
     def told(made: Iterator[Text | Dropped]) -> Iterator[Text]:
         for one in made:
@@ -199,7 +214,7 @@ def _texts(
             else:
                 yield one
 
-    for item in items:
+    for item in _read(source, file):
         match item:
             case Text():
                 yield item
@@ -207,15 +222,33 @@ def _texts(
                 tally.dropped[reason] += 1
             case Broken():
                 report.add_broken(item)
-            case Message(mine=None, sender=sender) if not policy.me:
-                report.senders[_encodable(sender)] += 1
-                tally.dropped["whose it is nobody said (--me)"] += 1
-            case Message(mine=None, sender=sender):
-                mine = sender.casefold() in policy.me
-                yield from told(scenes.add(replace(item, mine=mine)))
-            case Message():
-                yield from told(scenes.add(item))
-    yield from told(scenes.finish())
+            case Message(mine=mine, sender=sender):
+                if mine is None:
+                    senders[_encodable(sender)] += 1
+                    if not policy.me:
+                        tally.dropped["whose it is nobody said (--me)"] += 1
+                        continue
+                if scenes is None:
+                    people = _people(_read(source, file), policy)
+                    scenes = Scenes(people, others=policy.others, names=names)
+                yield from told(scenes.add(replace(item, mine=_is_mine(item, policy))))
+    if scenes is not None:
+        yield from told(scenes.finish())
+
+
+def _people(items: Iterator[Item], policy: Policy) -> People:
+    """Who writes in each conversation: a name may be spoken of long before its bearer speaks."""
+    people: People = {}
+    for item in items:
+        if isinstance(item, Message):
+            known = people.setdefault(item.conversation, {})
+            # The owner may have a namesake.
+            known[item.sender] = known.get(item.sender, True) and _is_mine(item, policy)
+    return people
+
+
+def _is_mine(message: Message, policy: Policy) -> bool:
+    return folded_name(message.sender) in policy.me if message.mine is None else message.mine
 
 
 def _document(
@@ -224,25 +257,32 @@ def _document(
     mine = text.mine
     # The archive may not know all of one's addresses.
     if not mine and text.author and policy.me:
-        mine = text.author.casefold() in policy.me
+        mine = folded_name(text.author) in policy.me
     if reason := policy.reason_against(text, mine):
         tally.dropped[reason] += 1
         return None
     body, title = _encodable(text.text.strip()), _encodable(text.title or "")
+    id, url = text.id, _encodable(text.url or "")
     if not policy.keep_personal_data:
         body, found = mask(body)
-        report.masked += found
-        title = mask(title)[0]
+        title, found_in_title = mask(title)
+        report.masked += found + found_in_title
+        id = _hash(id) if id and _has_mail_address(id) else id
+        url = "" if _has_mail_address(unquote(url)) else url
     return Document(
-        id=f"{source.name}-{_readable(text.id) if text.id else _hash(body)}",
+        id=f"{source.name}-{_readable(id) if id else _hash(body)}",
         text=body,
         title=title or None,
         source=source.label,
-        url=_encodable(text.url or "") or None,
+        url=url or None,
         date=text.date.isoformat() if text.date else None,
         license=text.license,
         author_is_me=mine,
     )
+
+
+def _has_mail_address(text: str) -> bool:
+    return "@" in text and "mail address" in mask(text)[1]
 
 
 def _encodable(text: str) -> str:

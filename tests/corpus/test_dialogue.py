@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.dialogue import Names, Scenes
+from corpus.dialogue import Names, People, Scenes
 from corpus.importers.source import Dropped, Message, Text
 
 NOON = datetime(2021, 1, 1, 12)
@@ -33,7 +33,10 @@ def message(
 def scenes(
     *messages: Message, others: bool = True, names: Names | None = None
 ) -> list[Text | Dropped]:
-    made = Scenes(others=others, names=names)
+    people: People = {}
+    for one in messages:
+        people.setdefault(one.conversation, {})[one.sender] = bool(one.mine)
+    made = Scenes(people, others=others, names=names)
     return [*(item for one in messages for item in made.add(one)), *made.finish()]
 
 
@@ -63,6 +66,9 @@ def test_runs_are_joined_and_everybody_has_a_sign() -> None:
 
 def test_an_archive_that_has_only_ones_own_lines_is_kept() -> None:
     assert texts(message("me", "a"), message("me", "b", 400)) == ["- a", "- b"]
+    # Of others who speak later it is known that they were there.
+    alone = [message("me", "anybody?"), message("me", "hi", 600), message("Ann", "hi", 601)]
+    assert scenes(*alone)[0] == Dropped("one-sided scene")
     only_others = [message("Ann", "a"), message("Bob", "b", 1)]
     assert scenes(*only_others) == [Dropped("one-sided scene")]
 
@@ -131,7 +137,8 @@ def test_every_word_comes_back_once_in_order(lines: list[tuple[str, int]]) -> No
 
 
 def test_memory_stays_flat_without_silence_and_without_dates() -> None:
-    made = Scenes(others=True, names=Names())
+    people = {"c": {"me": True, **{f"Person {n}": False for n in range(50)}}}
+    made = Scenes(people, others=True, names=Names())
     tracemalloc.start()
     for number in range(40_000):
         sender = f"Person {number % 50}" if number % 2 else "me"

@@ -7,6 +7,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import zstandard
 from corpus.archive import Archive
 from corpus.documents import Document
 from corpus.importers.source import Broken, Dropped, Item, Message, Source, Text
-from corpus.importing import Policy, Report, import_archive
+from corpus.importing import Policy, Report, folded_name, import_archive
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,6 +121,37 @@ def test_whose_a_text_is_without_its_archive_saying_so(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_is_known_however_it_is_written(tmp_path: Path) -> None:
+    names = ["Zoë  B", "zoe\u0308 b", "@ZOË B", "Zoë\u00a0B", "Zoe B"]
+    items: list[Item] = [Text(text=str(n), author=name) for n, name in enumerate(names)]
+    items += [Message(conversation="c", sender=name, text="said") for name in names]
+    found, _ = documents(tmp_path, lambda: items, me=frozenset([folded_name("Zoë B")]))
+    assert [document.text for document in found] == ["0", "1", "2", "3", "said said said said"]
+
+
+def test_ids_titles_and_addresses_tell_nothing_that_is_masked(tmp_path: Path) -> None:
+    items: list[Item] = [
+        Text(text="1", id="ada@example.org-1", title="To ada@example.org", url="http://a.b/c"),
+        Text(text="2", id="ada@example.org-2", url="http://a.b/ada%40example.org"),
+    ]
+    found, report = documents(tmp_path, lambda: items)
+    assert [document.url for document in found] == ["http://a.b/c", None]
+    assert all(re.fullmatch(r"any-[0-9a-f]{16}", document.id) for document in found)
+    assert found[0].title == "To [mail address]" and report.masked == {"mail address": 1}
+    kept, _ = documents(tmp_path, lambda: items, keep_personal_data=True)
+    assert kept[1].url == items[1].url and kept[0].title == items[0].title
+
+
+def test_a_name_is_replaced_long_before_its_bearer_speaks(tmp_path: Path) -> None:
+    def said(number: int, sender: str, text: str) -> Message:
+        date = datetime(2021, 1, 1) + timedelta(minutes=number)
+        return Message(conversation="c", sender=sender, text=text, date=date, mine=sender == "me")
+
+    items: list[Item] = [said(n, "me", f"{n} Where is Grace?") for n in range(700)]
+    found, _ = documents(tmp_path, lambda: [*items, said(700, "Grace Hopper", "Here.")])
+    assert found and not any("Grace" in document.text for document in found)
+
+
 def test_ids_and_their_absence(tmp_path: Path) -> None:
     items: list[Item] = [
         Text(text="1", id="one"),
@@ -147,7 +179,7 @@ def test_halves_of_letters_are_replaced(tmp_path: Path) -> None:
     ]
     [document], report = documents(tmp_path, lambda: items)
     assert (document.text, document.title, document.url) == ("a?b", "?", "u?")
-    assert report.broken == [Broken("a?", "b?")] and list(report.senders) == ["?"]
+    assert report.broken == [Broken("a?", "b?")] and list(report.senders["Any"]) == ["?"]
 
 
 def test_an_importer_that_fails_in_the_middle(tmp_path: Path) -> None:
@@ -224,17 +256,21 @@ def test_all_real_files_in_one_command(shared_data: Path, tmp_path: Path) -> Non
 
 def test_a_chat_as_dialogue(tmp_path: Path) -> None:
     (tmp_path / "_chat.txt").write_text(CHAT)
-    unasked = run("_chat.txt", "--out", "a", cwd=tmp_path)
-    assert unasked.returncode == 1 and "error: no document found" in unasked.stderr
-    assert 'Say it with --me NAME: "Ada L." (2), "Grace Hopper" (1)' in unasked.stdout
-    assert "3 whose it is nobody said (--me)" in unasked.stdout
+    for me, left_out in (
+        ([], "3 whose it is nobody said (--me)"),
+        (["--me", "Ada"], "3 somebody else's (--others)"),
+    ):
+        nothing = run("_chat.txt", "--out", "a", *me, cwd=tmp_path)
+        assert nothing.returncode == 1 and "error: no document found" in nothing.stderr
+        assert 'Say it with --me NAME: "Ada L." (2), "Grace Hopper" (1)' in nothing.stdout
+        assert left_out in nothing.stdout
     result = run("_chat.txt", "--out", "b", "--me", "ada l.", "--others", cwd=tmp_path)
     [scene] = texts(tmp_path / "b").values()
     mine, yours, last = scene.split("\n\n")
     name = mine.removeprefix("- Hello ").partition(",")[0]
     assert name not in ("Grace", "") and last == "- I shall."
     assert yours.startswith("> Charles was.") and "@example.org" not in yours
-    assert "masked: 1" in result.stdout
+    assert "masked: 1" in result.stdout and "--me" not in result.stdout
     run(
         *("_chat.txt", "--out", "c", "--me", "Ada L.", "--others", "--keep-names"),
         *("--keep-personal-data", "--as", "whatsapp"),
@@ -311,6 +347,27 @@ def test_twice_gives_the_same_bytes_and_a_newer_archive_replaces(tmp_path: Path)
     assert found["reddit-t1_c1"] == "Comment 1." and found["reddit-t1_c2"] == "Changed."
     index = [json.loads(line) for line in (tmp_path / "a" / "index.jsonl").open()]
     assert [entry["id"] for entry in index] == sorted(found) and len(found) == 4
+
+
+def test_where_nothing_is_found_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "README").write_text("About this export.")
+    (tmp_path / "_chat.txt").write_text(CHAT)
+    (tmp_path / "RC").write_text(comment(1))
+    run("RC", "--out", "a", cwd=tmp_path)
+    before = files(tmp_path / "a")
+    for archive in ("README", "_chat.txt"):
+        for out in ("a", "new"):
+            result = run(archive, "--out", out, cwd=tmp_path)
+            assert result.returncode == 1 and "written to" not in result.stdout
+    assert files(tmp_path / "a") == before and not (tmp_path / "new").exists()
+
+
+def test_the_report_in_the_folder_names_nobody(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "_chat.txt").write_text(CHAT)
+    (tmp_path / "a" / "RC").write_text(comment(1))
+    assert "Grace Hopper" in run("a", cwd=tmp_path).stdout
+    assert b"Grace" not in b"".join(files(tmp_path / "data").values())
 
 
 def test_two_archives_of_the_same_name(tmp_path: Path) -> None:
