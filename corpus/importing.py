@@ -309,7 +309,7 @@ def _watched(file: File, progress: Callable[[int], object]) -> File:
         progress(max(0, position - furthest))
         furthest = max(furthest, position)
 
-    def open_it() -> IO[bytes]:
+    def open_it(_: File) -> IO[bytes]:
         return io.BufferedReader(_Watched(file.open(), read_to), 1 << 18)
 
     return replace(file, _open=open_it)

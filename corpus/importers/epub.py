@@ -1,7 +1,7 @@
 """EPUB books (2 and 3): the chapters of the spine."""
 
-import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import PurePosixPath
 from posixpath import normpath
 from urllib.parse import unquote
@@ -14,6 +14,7 @@ from corpus.importers import gutenberg
 from corpus.importers.elements import elements
 from corpus.importers.markup import as_html, decode_html, html_text, take_out
 from corpus.importers.source import Broken, Dropped, Item, Source, Text
+from corpus.zips import view
 
 _SHORTEST = 120  # characters: what is shorter is a cover or a title page
 # Fonts are often scrambled; that locks no text.
@@ -29,13 +30,11 @@ def read(file: File) -> Iterator[Item]:
     """A text for each chapter. Raises ArchiveError for books that are locked (DRM)."""
     with file.open() as stream:
         try:
-            book = zipfile.ZipFile(stream)
-        except (NotImplementedError, ValueError) as error:
+            parts = {inner.path: inner for inner in members(file, partial(view, lambda: stream))}
+        except ValueError as error:
             raise ArchiveError(f"{file.path}: {error}") from None
-        with book:
-            parts = {inner.path: inner for inner in members(file, book)}
-            _refuse_locked(file, parts)
-            yield from _chapters(file, parts)
+        _refuse_locked(file, parts)
+        yield from _chapters(file, parts)
 
 
 def _chapters(file: File, parts: dict[PurePosixPath, File]) -> Iterator[Item]:

@@ -1,7 +1,9 @@
 import io
 import os
+import resource
 import stat
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -143,7 +145,52 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             file.open()
         places = [place for place, _ in archive.problems]
         assert not any("locked" in what for _, what in archive.problems)  # once is enough
-        assert places == ([] if os.geteuid() == 0 else ["a/locked.zip"])
+        assert places == [*([] if os.geteuid() == 0 else ["a/locked.zip"]), "a/loop.txt"]
+
+
+def test_links_are_followed_inside_the_folder_only(tmp_path: Path) -> None:
+    for name in ("a/b/1.txt", "secret/2.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(name)
+    links = {"in.txt": "b/1.txt", "out.txt": "../secret/2.txt", "circle": ".", "out": "../secret"}
+    for link, target in (links | {"gone.txt": "nowhere"}).items():
+        (tmp_path / "a" / link).symlink_to(target)
+    with Archive([tmp_path / "a"]) as archive:
+        assert [str(file.path) for file in archive] == ["a/in.txt", "a/b/1.txt"]
+        told = "is a link: give what it leads to"
+        assert archive.problems == [
+            ("a/out", told),
+            ("a/gone.txt", "No such file or directory"),
+            ("a/out.txt", told),
+        ]
+    assert contents(tmp_path / "a" / "in.txt") == {"1.txt": b"a/b/1.txt"}
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "1.txt").write_bytes(b"one")
+    assert list(contents(tmp_path)) == [f"{tmp_path.name}/1.txt"]
+    with pytest.raises(ArchiveError, match=r"pipe\.zip: is neither a file nor a folder"):
+        Archive([tmp_path / "pipe.zip"])
+
+
+def test_a_folder_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/1.txt", "a/locked/2.txt", "a/z/3.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refusing(path: str | Path) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with Archive([tmp_path / "a"]) as archive:
+        assert [str(file.path) for file in archive] == ["a/1.txt", "a/z/3.txt"]
+        assert archive.problems == [("a/locked", "Permission denied")]
 
 
 NAMES = st.text(
@@ -224,10 +271,10 @@ def test_names_in_old_and_new_encodings(tmp_path: Path) -> None:
     assert problem.startswith("b.zip: is no zip, or was cut short: download it again")
     (tmp_path / "c.zip").write_bytes(zipped({"Grüße \N{GRINNING FACE}.txt": b"x"}))
     assert list(contents(tmp_path / "c.zip")) == ["c.zip/Grüße \N{GRINNING FACE}.txt"]
-    # The two headers may differ.
+    # The two headers may differ: the directory's counts.
     differing = plain.replace(b"Grxxx", b"\xff\xff\xff\xff\xff", 1)
     (tmp_path / "d.zip").write_bytes(differing[:6] + b"\x00\x08" + differing[8:])
-    assert len(problems(tmp_path / "d.zip")) == 1
+    assert contents(tmp_path / "d.zip") == {"d.zip/Grxxx.txt": b"x"}
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -340,6 +387,69 @@ def test_zips_in_zips_take_little_memory(tmp_path: Path) -> None:
     )
     found = contents(tmp_path / "a.zip")
     assert len(found) == 9 and len(set(found.values())) == 1
+
+
+# ---- large and many ----------------------------------------------------------------------------
+
+
+def test_many_zips_with_few_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = zipped({f"{n}.txt": b"%d" % n * 9999 for n in range(3)})
+    (tmp_path / "inner.zip").write_bytes(zipped({f"{n}.zip": inner for n in range(50)}))
+    for number in range(50):
+        (tmp_path / f"{number}.zip").write_bytes(zipped({"a.txt": b"%d" % number}))
+    # As if the zips in the zip were too large for it.
+    monkeypatch.setattr("corpus.archive._INNER_IN_MEMORY", 0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_files = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files + 9, limits[1]))
+    try:
+        found = contents(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len(found) == 50 + 50 * 3
+    assert found[f"{tmp_path.name}/inner.zip/7.zip/2.txt"] == b"2" * 9999
+    assert found[f"{tmp_path.name}/7.zip/a.txt"] == b"7"
+
+
+def test_two_large_zips_in_a_zip_are_read_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {name: os.urandom(30_000) for name in ("1", "2")}
+    inner = zipped({"deep.zip": zipped(words), **words})
+    (tmp_path / "a.zip").write_bytes(zipped({"b.zip": inner, "c.zip": inner}))
+    monkeypatch.setattr("corpus.archive._INNER_IN_MEMORY", 0)
+    with Archive([tmp_path / "a.zip"]) as archive:
+        streams = [(file.open(), words[file.name]) for file in archive]
+        assert len(streams) == 8
+        for start in range(0, 30_000, 10_000):
+            for stream, content in streams:
+                assert stream.read(10_000) == content[start : start + 10_000]
+
+
+def test_sizes_and_counts_beyond_32_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    content = zipped({"a.txt": b"some words", "b.txt": b"more of them, " * 3})
+    assert b"PK\6\6" in content and content.count(b"\xff" * 8) > 1
+    for before in (b"", b"a program that unpacks itself"):
+        (tmp_path / "a.zip").write_bytes(before + content)
+        assert contents(tmp_path / "a.zip") == {
+            "a.zip/a.txt": b"some words",
+            "a.zip/b.txt": b"more of them, " * 3,
+        }
+
+
+def test_the_entries_of_a_large_directory_take_little_memory(tmp_path: Path) -> None:
+    """Pictures, of which a social network's download may have ten times as many."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(10_000):
+            archive.writestr(f"messages/inbox/somebody_1234567890/photos/{number:030}.jpg", b"")
+    tracemalloc.start()
+    with Archive([tmp_path / "a.zip"]) as found:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(found) == 10_000
+    assert peak < 700 * 10_000
 
 
 # ---- broken zips -----------------------------------------------------------------------------
