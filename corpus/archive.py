@@ -34,8 +34,9 @@ _INNER_IN_MEMORY = 64 << 20  # bytes: further zips in zips are read through the 
 
 # What reading a file can raise that is the file's fault, whatever reads it.
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-# What opening a zip, or a file in one, can raise besides: ValueError is a name that is not UTF-8.
-_OPEN_ERRORS = (*READ_ERRORS, NotImplementedError, RuntimeError, ValueError, struct.error)
+# What opening a zip, or a file in one, can raise besides: ValueError is a name that is not UTF-8,
+# OverflowError a place that no file can have.
+_OPEN_ERRORS = (*READ_ERRORS, OverflowError, RuntimeError, ValueError, struct.error)
 
 
 class ArchiveError(CorpusError):
@@ -169,9 +170,15 @@ class Archive:
             folders[:] = sorted(name for name in folders if not _is_hidden(name))
             for name in (*folders, *sorted(name for name in names if not _is_hidden(name))):
                 found = Path(folder, name)
-                if found.is_symlink() and not _leads_into(path, found):
+                try:
+                    leads_out = found.is_symlink() and not _leads_into(path, found)
+                    is_folder = found.is_dir()
+                except OSError as error:
+                    self._add_problem(place(found), error)
+                    continue
+                if leads_out:
                     self.problems.append((str(place(found)), "is a link: give what it leads to"))
-                elif not found.is_dir():
+                elif not is_folder:
                     yield from self._take(found, place(found))
 
     def _take(self, path: Path, place: PurePosixPath) -> Iterator[File]:
@@ -289,11 +296,9 @@ def _is_bomb(file: File) -> bool:
 
 
 def _leads_into(folder: Path, link: Path) -> bool:
-    """Whether what a link leads to is read anyway, or at least was given. Links in circles are
-    told when they are followed."""
     try:
         return link.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):
+    except RuntimeError:  # a circle, which is told when it is followed
         return True
 
 

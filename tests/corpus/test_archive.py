@@ -192,6 +192,16 @@ def test_a_folder_that_cannot_be_read_is_told(
         assert [str(file.path) for file in archive] == ["a/1.txt", "a/z/3.txt"]
         assert archive.problems == [("a/locked", "Permission denied")]
 
+    def refusing_too(path: Path) -> bool:
+        if path.name == "3.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return False
+
+    monkeypatch.setattr(Path, "is_symlink", refusing_too)
+    with Archive([tmp_path / "a"]) as archive:
+        assert [str(file.path) for file in archive] == ["a/1.txt"]
+        assert archive.problems[-1] == ("a/z/3.txt", "Permission denied")
+
 
 NAMES = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="/\\\0"), min_size=1, max_size=20
@@ -437,6 +447,22 @@ def test_sizes_and_counts_beyond_32_bits(tmp_path: Path, monkeypatch: pytest.Mon
             "a.zip/a.txt": b"some words",
             "a.zip/b.txt": b"more of them, " * 3,
         }
+
+
+@pytest.mark.parametrize("where", ["a.zip", "inside.zip"])
+def test_a_place_that_no_file_can_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile, "ZIP64_LIMIT", 10)
+        content = zipped({"a.txt": b"some words", "b.txt": b"more"}, zipfile.ZIP_STORED)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        place = archive.getinfo("b.txt").header_offset
+    at = content.rindex(struct.pack("<Q", place))
+    content = content[:at] + b"\xff" * 8 + content[at + 8 :]
+    spoilt = content if where == "a.zip" else zipped({"a.zip": content})
+    (tmp_path / where).write_bytes(spoilt)
+    assert len(problems(tmp_path / where)) == 1
 
 
 def test_the_entries_of_a_large_directory_take_little_memory(tmp_path: Path) -> None:
