@@ -12,6 +12,7 @@ from datetime import datetime
 from hashlib import blake2b
 from itertools import chain, count
 from typing import TypeAlias
+from unicodedata import normalize
 
 from corpus.importers.source import Dropped, Message, Text
 
@@ -65,7 +66,12 @@ class Names:
 
     def __init__(self) -> None:
         self._given: dict[str, list[str]] = {}
-        self._taken: set[str] = set()
+        self._passed_over: list[str] = []
+        self._fresh = (
+            name if number == 1 else f"{name} {number}"
+            for number in count(1)
+            for name in _PSEUDONYMS.split()
+        )
 
     def of(self, person: str, real: Set[str] = frozenset()) -> str:
         """Somebody's other name, which is none of some real ones, case folded.
@@ -76,15 +82,14 @@ class Names:
         name = next(name for name in chain(given, self._free()) if name.casefold() not in real)
         if name not in given:
             given.append(name)
-            self._taken.add(name)
+            self._passed_over.remove(name)
         return name
 
     def _free(self) -> Iterator[str]:
-        for number in count(1):
-            for name in _PSEUDONYMS.split():
-                numbered = name if number == 1 else f"{name} {number}"
-                if numbered not in self._taken:
-                    yield numbered
+        yield from self._passed_over
+        for name in self._fresh:
+            self._passed_over.append(name)
+            yield name
 
 
 class _Speakers:
@@ -92,23 +97,22 @@ class _Speakers:
 
     def __init__(self, people: Mapping[str, bool]) -> None:
         self._real: set[str] = set()
-        self._forms: dict[str, list[tuple[str, str]]] = {}  # by their first words
+        self._forms: dict[str, dict[str, str]] = {}  # by their first words, the longest first
         for sender, mine in people.items():
             self._add(sender, mine=mine)
+        for word, forms in self._forms.items():
+            self._forms[word] = dict(sorted(forms.items(), key=lambda pair: -len(pair[0])))
 
     def _add(self, sender: str, *, mine: bool) -> None:
         """The real name of the owner stays, and is given to nobody else."""
-        name = re.sub(r"^\W+|\W+$", "", sender)
+        name = re.sub(r"^\W+|\W+$", "", normalize("NFC", sender))
         self._real |= {name.casefold(), *_WORD.findall(name.casefold())}
         if mine or not any(c.isalpha() for c in name):
             return
         first = re.sub(r"\W+$", "", name.split()[0])
         is_name = len(first) > 2 and first[0].isupper() and first.casefold() not in _TITLE_SET
         for form in chain(_forms(name), _forms(first) if is_name else ()):
-            forms = self._forms.setdefault(_first_word(form), [])
-            if all(form != known for known, _ in forms):
-                forms.append((form, sender))
-                forms.sort(key=lambda pair: -len(pair[0]))
+            self._forms.setdefault(_first_word(form), {}).setdefault(form, sender)
 
     def renamed(self, text: str, names: Names) -> str:
         """text with other names for whole and for first names; never inside words."""
@@ -116,7 +120,8 @@ class _Speakers:
         done = 0
         for word in _WORD.finditer(text):
             start = word.start()
-            for form, person in self._forms.get(word[0], ()) if start >= done else ():
+            forms = self._forms.get(word[0], {}) if start >= done else {}
+            for form, person in forms.items():
                 end = start + len(form)
                 if text.startswith(form, start) and not _WORD.match(text, end):
                     pieces += text[done:start], names.of(person, self._real)
@@ -227,7 +232,7 @@ class Scenes:
         for message in messages:
             text = " ".join(message.text.split())
             if self._names:
-                text = self._conversation.speakers.renamed(text, self._names)
+                text = self._conversation.speakers.renamed(normalize("NFC", text), self._names)
             own = bool(message.mine)
             if speaker == (own, "" if own else message.sender):
                 lines[-1] += f" {text}"

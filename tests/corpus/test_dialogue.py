@@ -180,6 +180,7 @@ def test_names_with_decoration_and_without_letters() -> None:
     assert renamed("A dog and 12", "A", "+12", "🌸") == "A dog and 12"
     assert renamed("O'Brien and o'brien", "O'Brien") == "Robin and Robin"
     assert renamed("hey mlomb", "mlomb") == "hey Robin"
+    assert renamed("Zo\u00eb, Zoe\u0308", "Zoe\u0308") == "Robin, Robin"
 
 
 def test_one_person_keeps_one_name_in_all_conversations() -> None:
