@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sqlite3
 import sys
 from collections.abc import Iterable
 from itertools import chain
@@ -141,7 +142,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. Run it again: what is there is replaced.", file=sys.stderr)
         return 130
-    except (CorpusError, OSError) as error:
+    except (CorpusError, OSError, sqlite3.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(tell(report, arguments.out))

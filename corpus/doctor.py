@@ -37,12 +37,13 @@ _SHORT_LINE = 8  # words: shorter lines are how people chat
 # Tokens of a step of train_gpt2.py's defaults, which are gpt-2-simple's: five windows.
 _STEP = 5 * 1024
 _PARAMETERS = 124_439_808
-# Floating-point operations a second that fine-tuning gets out of a machine, of those it has on
-# paper: guesses on the safe side. Six operations a parameter and token (Kaplan et al., 2020).
+# Floating-point operations a second that fine-tuning gets out of a machine, six a parameter and
+# token (Kaplan et al., 2020). Two cores were measured: a window takes train_gpt2.py 6.2 s there, so
+# 1.2e11. The others are guesses on the safe side, far below what they have on paper.
 _MACHINES = {
-    "2 processor cores": 5e10,
-    "8 processor cores": 2e11,
-    "T4 (Colab's free one)": 2.5e12,
+    "2 processor cores": 1e11,
+    "8 processor cores": 3e11,
+    "T4 (Colab's free one)": 2e12,
     "RTX 3060": 5e12,
     "A100": 4e13,
 }
