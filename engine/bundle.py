@@ -1,4 +1,4 @@
-"""TensorFlow's tensor bundle, read without TensorFlow.
+"""TensorFlow's tensor bundle, read without TensorFlow (`bundle_writer` writes it).
 
 A checkpoint ``model-N`` is two files. ``model-N.index`` is a sorted table in LevelDB's format
 (https://github.com/google/leveldb/blob/main/doc/table_format.md): tensor name -> BundleEntryProto
@@ -6,16 +6,18 @@ A checkpoint ``model-N`` is two files. ``model-N.index`` is a sorted table in Le
 raw and little-endian. The bytes may be a stranger's: every offset and size is checked before use.
 """
 
+import ctypes
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from engine._native import lib
-from engine.files import CheckpointError, read_bytes
+from engine.files import CheckpointError, read_bytes, refuse_lfs_pointer
 
-_FOOTER = 48
-_MAGIC = 0xDB4775248B80FB57
+FOOTER_BYTES = 48
+MAGIC = 0xDB4775248B80FB57
 _MAX_INDEX = 1 << 20  # bytes; GPT-2 XL's index has 26 kB
 _MAX_KEY = 1000  # bytes
 _MAX_DIMENSIONS = 8
@@ -37,6 +39,81 @@ class _Malformed(Exception):
     """Bytes that are not what the format says."""
 
 
+class Bundle:
+    """The tensors of the files that begin with a prefix.
+
+    Raises CheckpointError if one of them is missing or damaged, or the data cut short.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        self.index = index_file(prefix)
+        self.data = data_file(prefix)
+        self._entries = read_index(self.index)
+        self._check_size()
+
+    def find(self, name: str, shape: tuple[int, ...]) -> Entry:
+        """A float32 tensor. Raises CheckpointError if there is none of that name and shape."""
+        entry = self._entries.get(name)
+        if entry is None:
+            raise CheckpointError(f"{self.index} has no tensor {name}: is this a GPT-2?")
+        if entry.dtype != DT_FLOAT or entry.shape != shape or entry.size != 4 * prod(shape):
+            raise CheckpointError(
+                f"{self.index}: {name} is {_shape(entry.shape)}, but hparams.json asks "
+                f"for float32 {_shape(shape)}: do the files belong together?"
+            )
+        return entry
+
+    def read(self, name: str, entry: Entry) -> bytearray:
+        """The bytes of a tensor, its checksum verified. Raises CheckpointError."""
+        data = bytearray(entry.size)
+        try:
+            with self.data.open("rb") as file:
+                file.seek(entry.offset)
+                complete = file.readinto(data) == entry.size
+        except OSError as error:
+            raise CheckpointError(f"{self.data} cannot be read: {error.strerror}") from None
+        if not complete:
+            raise CheckpointError(f"{self.data} was cut short while it was read")
+        if masked_crc32c(crc32c(data)) != entry.crc32c:
+            raise CheckpointError(
+                f"{self.data} is damaged or half-written: the checksum of {name} is "
+                "wrong. Copy it again"
+            )
+        return data
+
+    def _check_size(self) -> None:
+        path = self.data
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                refuse_lfs_pointer(path, file.read(64))
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{path} is missing, though {self.index.name} is there: copy all files of "
+                "the checkpoint"
+            ) from None
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+        ends = (entry.offset + entry.size for entry in self._entries.values())
+        expected = max(ends, default=0)
+        if size < expected:
+            state = "is empty" if size == 0 else f"has only {size:,} bytes"
+            raise CheckpointError(
+                f"{path} {state}, but its index describes {expected:,} bytes: the copy is not "
+                "complete"
+            )
+
+
+def index_file(prefix: Path) -> Path:
+    """``model-N.index`` of ``model-N``."""
+    return prefix.with_name(prefix.name + ".index")
+
+
+def data_file(prefix: Path) -> Path:
+    """``model-N.data-00000-of-00001`` of ``model-N``."""
+    return prefix.with_name(prefix.name + ".data-00000-of-00001")
+
+
 def read_index(path: Path) -> dict[str, Entry]:
     """The tensors that an ``.index`` file lists; no two share bytes of the data file.
 
@@ -56,14 +133,21 @@ def masked_crc32c(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+def crc32c(data: bytes | bytearray | memoryview) -> int:
+    """CRC-32C (Castagnoli) of bytes, or of all bytes of a writable buffer."""
+    size = memoryview(data).nbytes
+    buffer = data if isinstance(data, bytes) else (ctypes.c_char * size).from_buffer(data)
+    return int(lib.gpt2_crc32c(0, buffer, size))
+
+
 # ---- The table ------------------------------------------------------------------------------
 
 
 def _entries(data: bytes) -> dict[str, Entry]:
-    if len(data) < _FOOTER:
+    if len(data) < FOOTER_BYTES:
         raise _Malformed("it is cut short" if data else "it is empty")
-    footer = data[-_FOOTER:]
-    if struct.unpack_from("<Q", footer, 40)[0] != _MAGIC:
+    footer = data[-FOOTER_BYTES:]
+    if struct.unpack_from("<Q", footer, 40)[0] != MAGIC:
         raise _Malformed("no table footer at its end")
     _, at = _handle(footer, 0)  # the metaindex
     index, _ = _handle(footer, at)
@@ -102,12 +186,12 @@ def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
 def _block(data: bytes, handle: tuple[int, int]) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of one block; its checksum is verified first."""
     offset, size = handle
-    if offset + size + 5 > len(data) - _FOOTER:
+    if offset + size + 5 > len(data) - FOOTER_BYTES:
         raise _Malformed("a block reaches beyond its end")
     block = data[offset : offset + size]
     compression, crc = struct.unpack_from("<BI", data, offset + size)
     checked = data[offset : offset + size + 1]
-    if masked_crc32c(lib.gpt2_crc32c(0, checked, len(checked))) != crc:
+    if masked_crc32c(crc32c(checked)) != crc:
         raise _Malformed("a block's checksum is wrong")
     if compression != 0:
         raise _Malformed("its blocks are compressed, which TensorFlow's checkpoints are not")
@@ -215,3 +299,7 @@ def _dimensions(data: bytes) -> Iterator[int]:
         if number == 2:
             sizes = [_integer(v) for n, v in _fields(_message(value)) if n == 1]
             yield sizes[-1] if sizes else 0
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a scalar"

@@ -21,8 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine._native import lib
-from engine.bundle import DT_FLOAT, Entry, masked_crc32c, read_index
-from engine.files import CheckpointError, read_bytes, read_json, read_text, refuse_lfs_pointer
+from engine.bundle import Bundle, data_file, index_file
+from engine.files import CheckpointError, read_bytes, read_json, read_text
 from engine.tokenizer import Vocabulary
 
 _VOCABULARY = ("hparams.json", "encoder.json", "vocab.bpe")
@@ -51,16 +51,13 @@ class Checkpoint:
         """Path of the newest model without its extensions: ``checkpoint/run1/model-20``."""
         self.caches = "*"
         """Pattern for the names, without extensions, of caches of this model and earlier ones."""
-        index = self.prefix.with_name(self.prefix.name + ".index")
-        self._data = _data_file(self.prefix)
-        entries = read_index(index)
-        self._check_data_size(entries)
+        self._bundle = Bundle(self.prefix)
         self.hparams = _read_hparams(self.folder / "hparams.json")
         self._tensors = [
-            (name, self._find(entries, name, shape)) for name, shape in tensors(self.hparams)
+            (name, self._bundle.find(name, shape)) for name, shape in tensors(self.hparams)
         ]
         digest = hashlib.sha256()
-        for path in (index, *(self.folder / name for name in _VOCABULARY)):
+        for path in (self._bundle.index, *(self.folder / name for name in _VOCABULARY)):
             digest.update(hashlib.sha256(read_bytes(path)).digest())
         self.identity = digest.hexdigest()[:16]
         """16 hex digits, of the content: the index holds the checksum of every tensor."""
@@ -78,62 +75,14 @@ class Checkpoint:
     def read_tensors(self) -> Iterator[bytearray]:
         """The float32 tensors in the order of `tensors`, one at a time, checksums verified."""
         for name, entry in self._tensors:
-            data = bytearray(entry.size)
-            try:
-                with self._data.open("rb") as file:
-                    file.seek(entry.offset)
-                    complete = file.readinto(data) == entry.size
-            except OSError as error:
-                raise CheckpointError(f"{self._data} cannot be read: {error.strerror}") from None
-            if not complete:
-                raise CheckpointError(f"{self._data} was cut short while it was read")
+            data = self._bundle.read(name, entry)
             buffer = (ctypes.c_char * entry.size).from_buffer(data)
-            if masked_crc32c(lib.gpt2_crc32c(0, buffer, entry.size)) != entry.crc32c:
-                raise CheckpointError(
-                    f"{self._data} is damaged or half-written: the checksum of {name} is "
-                    "wrong. Copy it again"
-                )
             if not lib.gpt2_all_finite(buffer, entry.size // 4):
                 raise CheckpointError(
-                    f"{self._data}: {name} holds NaN or infinity: the training diverged. "
+                    f"{self._bundle.data}: {name} holds NaN or infinity: the training diverged. "
                     "Use an earlier checkpoint, or train with a smaller learning rate"
                 )
             yield data
-
-    def _check_data_size(self, entries: dict[str, Entry]) -> None:
-        path = self._data
-        try:
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                refuse_lfs_pointer(path, file.read(64))
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{path} is missing, though {self.prefix.name}.index is there: copy all files of "
-                "the checkpoint"
-            ) from None
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-        expected = max((entry.offset + entry.size for entry in entries.values()), default=0)
-        if size < expected:
-            state = "is empty" if size == 0 else f"has only {size:,} bytes"
-            raise CheckpointError(
-                f"{path} {state}, but its index describes {expected:,} bytes: the copy is not "
-                "complete"
-            )
-
-    def _find(self, entries: dict[str, Entry], name: str, shape: tuple[int, ...]) -> Entry:
-        entry = entries.get(name)
-        if entry is None:
-            raise CheckpointError(f"{self.prefix}.index has no tensor {name}: is this a GPT-2?")
-        size = 4
-        for n in shape:
-            size *= n
-        if entry.dtype != DT_FLOAT or entry.shape != shape or entry.size != size:
-            raise CheckpointError(
-                f"{self.prefix}.index: {name} is {_shape(entry.shape)}, but hparams.json asks "
-                f"for float32 {_shape(shape)}: do the files belong together?"
-            )
-        return entry
 
 
 def tensors(hp: HParams) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -222,11 +171,7 @@ def _model_files(folder: str, *_stamps: object) -> tuple[str, ...]:
         prefix = newest_prefix(Path(folder))
     except CheckpointError:
         return ()
-    return prefix.name + ".index", _data_file(prefix).name
-
-
-def _data_file(prefix: Path) -> Path:
-    return prefix.with_name(prefix.name + ".data-00000-of-00001")
+    return index_file(prefix).name, data_file(prefix).name
 
 
 def _read_hparams(path: Path) -> HParams:
@@ -241,7 +186,3 @@ def _read_hparams(path: Path) -> HParams:
             raise CheckpointError(f"{path}: {field.name} is {shown}, not a sensible number")
         values[field.name] = value
     return HParams(**values)
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a scalar"
