@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from engine import CheckpointError
 from training import TrainingError, base, download
-from training.finetune import Paths, finetune
+from training.finetune import ENGINES, GPT_2_SIMPLE, Paths, finetune
 from training.loop import FINE_TUNING, FROM_SCRATCH, Plan
 
 EXAMPLES = """\
@@ -46,6 +46,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "from scratch), or a folder with a checkpoint; default 124M",
     )
     add("--corpus", type=Path, default=Path("data/train.txt"), help="default data/train.txt")
+    add(
+        "--engine",
+        choices=ENGINES,
+        default=GPT_2_SIMPLE,
+        help="what computes; torch needs `pip install torch`; both write the same checkpoints",
+    )
     add("--run", type=_name, default="run1", help="its folder is checkpoint/<run>; default run1")
     add("--fresh", action="store_true", help="begin anew; an earlier run is renamed, not removed")
     add("--steps", type=_count, help=f"in all, over restarts; {_default('steps')}")
@@ -57,6 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help=f"batches a step; {_default('accumulate_gradients')}",
     )
     add("--learning-rate", type=_rate, help=f"at its peak; {_default('learning_rate')}")
+    add("--weight-decay", type=_share, metavar="SHARE", help=_default("weight_decay"))
     add(
         "--short-windows",
         type=_share,
@@ -128,7 +135,12 @@ def main(arguments: list[str] | None = None) -> int:
     paths = Paths(args.corpus, args.checkpoint_dir / args.run, args.models_dir, args.models_url)
     try:
         stopped = finetune(
-            args.model, paths, plan, fresh=args.fresh, say=partial(print, flush=True)
+            args.model,
+            paths,
+            plan,
+            engine=args.engine,
+            fresh=args.fresh,
+            say=partial(print, flush=True),
         )
     except (TrainingError, CheckpointError) as error:
         print(f"train_gpt2.py: {error}", file=sys.stderr)

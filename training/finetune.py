@@ -10,12 +10,15 @@ from tqdm import tqdm
 
 from corpus import copies, read_documents
 from corpus.documents import replacing
-from engine import CheckpointError, Model, Sampling, Tokenizer
+from engine import CheckpointError, HParams, Model, Sampling, Tokenizer
 from training import base, dataset, loop, model_card, run
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
 from training.loop import Plan
+from training.trainer import Trainer, load_state, load_weights
+
+GPT_2_SIMPLE, TORCH = ENGINES = ("gpt-2-simple", "torch")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ def finetune(
     paths: Paths,
     plan: Plan,
     *,
+    engine: str = GPT_2_SIMPLE,
     fresh: bool,
     say: Callable[[str], None],
 ) -> signal.Signals | None:
@@ -40,6 +44,7 @@ def finetune(
 
     Args:
         model: a published name, "mini", or a folder with a checkpoint.
+        engine: which computes, one of ENGINES.
         fresh: begin anew; an earlier run of the name is set aside, not removed.
         say: is told what happens, line by line.
 
@@ -51,7 +56,7 @@ def finetune(
             saved stays.
     """
     dataset.check(paths.corpus)
-    opened, start = _open(model, paths, fresh, say)
+    opened, start, state = _open(model, paths, fresh, say)
     if start >= plan.steps and not plan.round_weights:
         say(
             f"{paths.run} has {start} steps already; for more give a larger --steps, "
@@ -69,19 +74,19 @@ def finetune(
     for warning in dataset.advise(data, n_ctx, plan.tokens_per_step(n_ctx)):
         say(f"Warning: {warning}.")
 
-    # Only here, as it takes seconds: mistakes were reported without the wait.
-    from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
-
-    trainer = Gpt2Simple(opened.hparams, seed=plan.seed)
+    trainer = _trainer(engine, opened.hparams, plan)
     try:
-        if opened.weights is not None:
-            trainer.load(opened.weights)
+        if state:
+            load_state(trainer, state, start)
+        elif opened.weights:
+            load_weights(trainer, opened.weights)
         return loop.train(
             trainer,
             data,
             n_ctx=n_ctx,
             run=paths.run,
             start=start,
+            moments_from=0 if state else start,
             plan=plan,
             sample=lambda: say(_sample(paths.run, plan.seed)),
         )
@@ -90,13 +95,29 @@ def finetune(
         model_card.write(paths.run, model, paths.corpus)
 
 
-def _open(model: str, paths: Paths, fresh: bool, say: Callable[[str], None]) -> tuple[Base, int]:
-    """Begin or continue the run; returns what to train and the steps that it has had."""
+def _trainer(engine: str, hparams: HParams, plan: Plan) -> Trainer:
+    # Imported only here, as it takes seconds: mistakes were reported without the wait.
+    if engine == TORCH:
+        try:
+            from training.pytorch import PyTorch  # noqa: PLC0415
+        except ModuleNotFoundError:
+            raise TrainingError("PyTorch is not installed: pip install torch") from None
+        return PyTorch(hparams, seed=plan.seed, weight_decay=plan.weight_decay)
+    from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
+
+    return Gpt2Simple(hparams, seed=plan.seed, weight_decay=plan.weight_decay)
+
+
+def _open(
+    model: str, paths: Paths, fresh: bool, say: Callable[[str], None]
+) -> tuple[Base, int, Path | None]:
+    """Begin or continue the run; returns what to train, the steps that it has had, and its state
+    after them, where that was saved."""
     if run.begun(paths.run) and not fresh:
         continued = base.reopen(model, paths.run)
-        start = run.counter(paths.run)
+        start, state = run.newest(paths.run)
         say(f"Continuing {paths.run} after step {start} (--fresh begins anew).")
-        return continued, start
+        return continued, start, state
     source = base.find(model, paths.models, paths.models_url)
     if source is not None and source.folder.resolve() == paths.run.resolve():
         raise TrainingError(f"--fresh would set {paths.run}, its own base, aside")
@@ -104,7 +125,7 @@ def _open(model: str, paths: Paths, fresh: bool, say: Callable[[str], None]) -> 
         say(f"The earlier {paths.run} is now {run.set_aside(paths.run)}.")
     begun = base.begin(source, paths.run, read_documents(paths.corpus))
     say(f"Beginning {paths.run} from {begun.weights or 'scratch'}.")
-    return begun, 0
+    return begun, 0, None
 
 
 def _put_copy_index(corpus: Path, run: Path) -> None:

@@ -10,7 +10,6 @@ Importing this module imports TensorFlow, which takes seconds.
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from engine import HParams
 from training.dataset import Tokens
 from training.errors import TrainingError
 from training.quiet import quiet_stderr
+from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with quiet_stderr():
@@ -27,14 +27,15 @@ with quiet_stderr():
 tf.get_logger().setLevel("ERROR")
 tf1 = tf.compat.v1
 
-_CLIP_NORM = 1.0  # of the global gradient norm, as in GPT-3 (Brown et al. 2020, appendix B)
-
 
 class Gpt2Simple:
-    """A GPT-2 under training: its weights, its gradients and Adam's moments."""
+    """A GPT-2 under training (see `trainer.Trainer`).
 
-    def __init__(self, hparams: HParams, *, seed: int) -> None:
-        """Weights are initialised from scratch by gpt-2-simple's initialisers and seed."""
+    Weights are initialised from scratch by gpt-2-simple's initialisers and seed.
+    """
+
+    def __init__(self, hparams: HParams, *, seed: int, weight_decay: float = 0.0) -> None:
+        self.hparams = hparams
         self._graph = tf.Graph()
         with self._graph.as_default():
             tf1.set_random_seed(seed)
@@ -57,31 +58,28 @@ class Gpt2Simple:
             )
             self._learning_rate = tf1.placeholder(tf.float32, [], name="learning_rate")
             self._batches = tf1.placeholder(tf.float32, [], name="batches")
-            means, self._norm = tf.clip_by_global_norm(
-                [s / self._batches for s in sums], _CLIP_NORM
-            )
-            optimizer = tf1.train.AdamOptimizer(self._learning_rate)
-            apply = optimizer.apply_gradients(zip(means, weights, strict=True))
+            means, self._norm = tf.clip_by_global_norm([s / self._batches for s in sums], CLIP_NORM)
+            decay = 1 - weight_decay * self._learning_rate
+            matrices = [w for w in weights if len(w.shape) > 1]
+            optimizer = tf1.train.AdamOptimizer(self._learning_rate, *BETAS, EPSILON)
+            # Decoupled from the gradient (Loshchilov and Hutter, 2019), before it as in PyTorch.
+            with tf.control_dependencies([w.assign(w * decay) for w in matrices if weight_decay]):
+                apply = optimizer.apply_gradients(zip(means, weights, strict=True))
             with tf.control_dependencies([apply]):
                 self._apply = tf.group(*(s.assign(tf.zeros_like(s)) for s in sums))
-            self._round = tf.group(
-                *(w.assign(tf.cast(tf.cast(w, tf.bfloat16), tf.float32)) for w in weights)
-            )
-            self._saver = tf1.train.Saver(weights, max_to_keep=None)
+            self._variables = {w.op.name: w for w in weights}
+            for suffix, slot in zip(MOMENTS, ("m", "v"), strict=True):
+                slots = {w.op.name + suffix: optimizer.get_slot(w, slot) for w in weights}
+                self._variables |= slots
+            self._powers = optimizer._get_beta_accumulators()
             with quiet_stderr():
                 self._session = gpt_2_simple.start_tf_sess()
             self._session.run(tf1.global_variables_initializer())
 
     def loss(self, batch: Tokens) -> float:
-        """Mean cross-entropy in nats a predicted token; batch is (windows, tokens)."""
         return float(self._session.run(self._loss, {self._tokens: batch}))
 
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
-        """One Adam step on the mean gradient of the batches; returns their mean loss before it.
-
-        Raises:
-            TrainingError: loss or gradient overflowed; the weights are lost.
-        """
         losses = []
         for batch in batches:
             loss, _ = self._session.run([self._loss, self._accumulate], {self._tokens: batch})
@@ -89,45 +87,21 @@ class Gpt2Simple:
         feed = {self._learning_rate: learning_rate, self._batches: len(losses)}
         norm, _ = self._session.run([self._norm, self._apply], feed)
         if not np.isfinite(norm):
-            raise TrainingError(
-                "the loss has become infinite; go on from the last save with a lower "
-                "--learning-rate"
-            )
+            raise TrainingError(OVERFLOWED)
         return float(np.mean(losses))
 
-    def load(self, prefix: Path) -> None:
-        """Read the weights from <prefix>.index and <prefix>.data-00000-of-00001.
+    def get(self, name: str) -> Array:
+        value: Array = self._session.run(self._variables[name])
+        return value
 
-        TensorFlow does not compare shapes; engine.Checkpoint has, before anyone gets here.
+    def put(self, name: str, value: Array) -> None:
+        self._variables[name].load(value, self._session)
 
-        Raises:
-            TrainingError: they cannot be read.
-        """
-        try:
-            self._saver.restore(self._session, str(prefix))
-        except (tf.errors.OpError, ValueError) as error:
-            raise TrainingError(f"the weights {prefix} cannot be read: {_reason(error)}") from error
-
-    def round_weights(self) -> None:
-        """Round all weights to bfloat16's 8 significant bits; they stay float32 tensors."""
-        self._session.run(self._round)
-
-    def save(self, prefix: Path) -> None:
-        """Write <prefix>.index and <prefix>.data-00000-of-00001, each whole or not at all.
-
-        Raises:
-            TrainingError: the folder cannot be written or the disk is full.
-        """
-        try:
-            self._saver.save(self._session, str(prefix), write_meta_graph=False, write_state=False)
-        except (tf.errors.OpError, ValueError) as error:
-            raise TrainingError(f"{prefix} cannot be saved: {_reason(error)}") from error
+    def resume(self, step: int) -> None:
+        for power, beta in zip(self._powers, BETAS, strict=True):
+            # Multiplied up as Adam does it, for the same bits.
+            factors = np.full(step + 1, beta, np.float32)
+            power.load(np.multiply.reduce(factors, dtype=np.float32), self._session)
 
     def close(self) -> None:
-        """Free the memory."""
         self._session.close()
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what TensorFlow says."""
-    return str(getattr(error, "message", error)).strip().splitlines()[0]

@@ -6,13 +6,12 @@ A stop is asked for by Ctrl-C or SIGTERM: the loop ends the step under way, save
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -20,16 +19,7 @@ from tqdm import tqdm
 from training import run as run_folder
 from training.dataset import Dataset, Tokens
 from training.metrics import Metrics, Step
-
-
-class Trainer(Protocol):
-    """One model under training; gpt2simple.Gpt2Simple is one."""
-
-    def step(self, batches: Iterable[Tokens], learning_rate: float, /) -> float: ...
-
-    def save(self, prefix: Path, /) -> None: ...
-
-    def round_weights(self) -> None: ...
+from training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -48,6 +38,7 @@ class Plan:
     accumulate_gradients: int
     short_windows: float
     learning_rate: float
+    weight_decay: float = 0.0
     seed: int = 0
     save_every: int = 100
     sample_every: int = 100
@@ -66,10 +57,10 @@ class Plan:
             yield data.windows(count=count, length=n_ctx // parts, random=random)
 
     def rate(self, step: int, start: int) -> float:
-        """The learning rate of a step in a run (re)started after step start.
+        """The learning rate of a step where Adam's moments began after step start.
 
         It decays on a cosine to a tenth at the last step, and warms up over the first tenth of
-        the steps (at most 100), again after each restart, where Adam's moments begin anew.
+        the steps (at most 100) after the start.
         """
         warmup = min(100, max(1, self.steps // 10))
         decay = 0.1 + 0.45 * (1 + cos(pi * (step - 1) / max(1, self.steps - 1)))
@@ -83,12 +74,14 @@ def train(
     n_ctx: int,
     run: Path,
     start: int,
+    moments_from: int,
     plan: Plan,
     sample: Callable[[], None],
 ) -> signal.Signals | None:
     """Train from step start to plan.steps and save into run.
 
     Args:
+        moments_from: the step after which Adam's moments began.
         sample: shows a text written with the checkpoint just saved.
 
     Returns:
@@ -97,11 +90,9 @@ def train(
     metrics = Metrics(run, start)
     step = saved = start
 
-    def save() -> None:
+    def save(rounded: bool = False) -> None:
         nonlocal saved
-        prefix = run / f"model-{step}"
-        trainer.save(prefix)
-        run_folder.commit(run, prefix, step)
+        run_folder.save(run, trainer, step, rounded=rounded)
         metrics.draw()
         saved = step
 
@@ -112,7 +103,7 @@ def train(
         while step < plan.steps and not stop:
             began = time.perf_counter()
             batches = list(plan.batches(data, n_ctx, step + 1))
-            rate = plan.rate(step + 1, start)
+            rate = plan.rate(step + 1, moments_from)
             loss = trainer.step(batches, rate)
             step += 1
             seconds = time.perf_counter() - began
@@ -132,10 +123,8 @@ def train(
                 with bar.external_write_mode():
                     sample()
         rounding = plan.round_weights and step >= plan.steps
-        if rounding:
-            trainer.round_weights()
         if saved < step or rounding:
-            save()
+            save(rounding)
     return stop[0] if stop else None
 
 

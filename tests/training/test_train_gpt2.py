@@ -186,6 +186,47 @@ def test_a_kill_loses_nothing_that_was_saved(
     }
 
 
+@pytest.mark.parametrize("engine", ["gpt-2-simple", "torch"])
+def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
+    script: Script, corpus: Path, tiny_checkpoint: Path, engine: str
+) -> None:
+    """The same losses, learning rates and weights, to the last bit."""
+    options = ("--model", tiny_checkpoint, "--corpus", corpus, "--engine", engine)
+    options += ("--accumulate-gradients", 1, "--weight-decay", 0.1, "--save-every", 2)
+    process = script.start(*options, "--steps", 300)
+    script.wait_for_steps(process, 5)
+    process.kill()
+    process.wait(60)
+    resumed = script(*options, "--steps", 300)
+    assert resumed.returncode == 0, resumed.stderr
+    straight = script(*options, "--steps", 300, "--run", "straight")
+    assert straight.returncode == 0, straight.stderr
+    runs = [script.run1, script.run1.with_name("straight")]
+    measured = [
+        [
+            (line["step"], line["loss"], line["learning_rate"])
+            for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        ]
+        for run in runs
+    ]
+    assert len(measured[0]) == 300
+    assert measured[0] == measured[1]
+    assert Checkpoint(runs[0]).identity == Checkpoint(runs[1]).identity
+
+
+def test_one_engine_goes_on_with_the_others_run(
+    script: Script, corpus: Path, tiny_checkpoint: Path
+) -> None:
+    options = ("--model", tiny_checkpoint, "--corpus", corpus)
+    assert script(*options, "--steps", 2).returncode == 0
+    result = script(*options, "--steps", 4, "--engine", "torch")
+    assert result.returncode == 0, result.stderr
+    assert "after step 2" in result.stdout
+    assert_whole(script.run1, 4)
+    assert script(*options, "--steps", 5).returncode == 0
+    assert_whole(script.run1, 5)
+
+
 def test_mini_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:
     result = script("--model", "mini", "--corpus", corpus, "--steps", 2, "--batch-size", 1)
     assert result.returncode == 0, result.stderr

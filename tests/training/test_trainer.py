@@ -1,0 +1,224 @@
+"""Both engines: the loss against numpy, the steps and files of each against the other's."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine import HParams
+from engine.checkpoint import tensors
+from training import TrainingError
+from training.gpt2simple import Gpt2Simple, tf
+from training.pytorch import PyTorch
+from training.trainer import (
+    MOMENTS,
+    Trainer,
+    load_state,
+    load_weights,
+    save_state,
+    save_weights,
+)
+
+HPARAMS = HParams(n_vocab=300, n_ctx=32, n_embd=64, n_head=4, n_layer=2)
+Open = Callable[..., Trainer]
+
+
+@pytest.fixture(params=[Gpt2Simple, PyTorch])
+def engine(request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Opens trainers of one engine."""
+    opened = []
+
+    def open_one(*, seed: int = 3, weight_decay: float = 0.0) -> Trainer:
+        opened.append(request.param(HPARAMS, seed=seed, weight_decay=weight_decay))
+        return opened[-1]
+
+    yield open_one
+    for trainer in opened:
+        trainer.close()
+
+
+@pytest.fixture
+def trainer(engine: Open) -> Trainer:
+    return engine()
+
+
+def draw(windows: int, length: int, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.integers(0, HPARAMS.n_vocab, (windows, length), dtype=np.int32)
+
+
+def weights_of(trainer: Trainer) -> dict[str, np.ndarray]:
+    return {name: trainer.get(name).copy() for name, _ in tensors(HPARAMS)}
+
+
+def reference_loss(w: dict[str, np.ndarray], batch: np.ndarray, n_head: int) -> float:
+    """GPT-2 by the paper, in double precision (Radford et al. 2019)."""
+
+    def norm(x: np.ndarray, scope: str) -> np.ndarray:
+        x = x - x.mean(-1, keepdims=True)
+        return (
+            x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * w[scope + "/g"] + w[scope + "/b"]
+        )
+
+    def linear(x: np.ndarray, scope: str) -> np.ndarray:
+        return x @ w[scope + "/w"][0] + w[scope + "/b"]
+
+    def softmax(x: np.ndarray) -> np.ndarray:
+        e = np.exp(x - x.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    w = {name.removeprefix("model/"): value.astype(np.float64) for name, value in w.items()}
+    losses = []
+    for tokens in batch:
+        n = len(tokens)
+        future = np.triu(np.full((n, n), -np.inf), 1)
+        x = w["wte"][tokens] + w["wpe"][:n]
+        for layer in range(sum(name.endswith("attn/c_attn/w") for name in w)):
+            h = f"h{layer}"
+            qkv = linear(norm(x, f"{h}/ln_1"), f"{h}/attn/c_attn")
+            q, k, v = qkv.reshape(n, 3, n_head, -1).transpose(1, 2, 0, 3)
+            a = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1]) + future) @ v
+            x = x + linear(a.transpose(1, 0, 2).reshape(n, -1), f"{h}/attn/c_proj")
+            f = linear(norm(x, f"{h}/ln_2"), f"{h}/mlp/c_fc")
+            gelu = 0.5 * f * (1 + np.tanh(np.sqrt(2 / np.pi) * (f + 0.044715 * f**3)))
+            x = x + linear(gelu, f"{h}/mlp/c_proj")
+        p = softmax(norm(x, "ln_f") @ w["wte"].T)
+        losses.append(-np.log(p[np.arange(n - 1), tokens[1:]]))
+    return float(np.mean(losses))
+
+
+def test_loss_is_gpt2s(trainer: Trainer) -> None:
+    # After some steps, so that no bias is zero and no gain one.
+    for seed in range(3):
+        trainer.step([draw(2, 32, seed)], 1e-2)
+    batch = draw(3, 20, seed=9)
+    expected = reference_loss(weights_of(trainer), batch, HPARAMS.n_head)
+    assert trainer.loss(batch) == pytest.approx(expected, rel=1e-5)
+    assert trainer.step([batch], 1e-3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_steps_lower_the_loss(trainer: Trainer) -> None:
+    batch = draw(2, 32)
+    first = trainer.step([batch], 1e-3)
+    for _ in range(20):
+        last = trainer.step([batch], 1e-3)
+    assert last < first - 0.5
+
+
+def test_accumulated_batches_count_as_one(engine: Open) -> None:
+    results = []
+    for parts in (1, 4):
+        trainer = engine()
+        losses = [trainer.step(np.split(draw(4, 16, seed), parts), 1e-3) for seed in range(3)]
+        results.append((losses, weights_of(trainer)))
+    (losses, weights), (accumulated_losses, accumulated) = results
+    assert accumulated_losses == pytest.approx(losses, rel=1e-5)
+    for name, weight in weights.items():
+        np.testing.assert_allclose(accumulated[name], weight, atol=2e-4, err_msg=name)
+
+
+def test_weight_decay_shrinks_matrices_alone(engine: Open) -> None:
+    """Without the gradient's part, which the learning rate of both has in common."""
+    batch = draw(2, 32)
+    with_decay, without = engine(weight_decay=0.5), engine()
+    before = weights_of(without)
+    for trainer in (with_decay, without):
+        trainer.step([batch], 1e-2)
+    for name, weight in weights_of(with_decay).items():
+        decay = 0.5 * 1e-2 * before[name] if name.endswith(("/w", "wte", "wpe")) else 0
+        np.testing.assert_allclose(weight, without.get(name) - decay, atol=1e-6, err_msg=name)
+
+
+def test_saved_weights_are_loaded_again(engine: Open, tmp_path: Path) -> None:
+    trainer, other = engine(), engine(seed=4)
+    batch = draw(2, 32)
+    trainer.step([batch], 1e-2)
+    save_weights(trainer, tmp_path / "model-1")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model-1.index",
+        "model-1.data-00000-of-00001",
+    }
+    assert other.loss(batch) != trainer.loss(batch)
+    load_weights(other, tmp_path / "model-1")
+    assert other.loss(batch) == trainer.loss(batch)
+
+
+def test_a_loaded_state_goes_on_as_if_it_had_never_stopped(engine: Open, tmp_path: Path) -> None:
+    straight = engine(weight_decay=0.1)
+    for seed in range(3):
+        straight.step([draw(2, 32, seed)], 1e-2)
+    save_state(straight, tmp_path / "step-3")
+    resumed = engine(seed=4, weight_decay=0.1)
+    load_state(resumed, tmp_path / "step-3", 3)
+    for seed in range(3, 6):
+        batch = draw(2, 32, seed)
+        assert resumed.step([batch], 1e-2) == straight.step([batch], 1e-2)
+    for name, weight in weights_of(straight).items():
+        np.testing.assert_array_equal(resumed.get(name), weight, err_msg=name)
+
+
+def test_each_engine_goes_on_with_what_the_other_saved(tmp_path: Path) -> None:
+    """A state there and back again: the same losses."""
+    theirs = Gpt2Simple(HPARAMS, seed=1, weight_decay=0.1)
+    for seed in range(3):
+        theirs.step([draw(2, 32, seed)], 1e-2)
+    save_state(theirs, tmp_path / "step-3")
+    ours = PyTorch(HPARAMS, seed=2, weight_decay=0.1)
+    load_state(ours, tmp_path / "step-3", 3)
+    for seed in range(3, 6):
+        batches = [draw(2, 32, seed), draw(3, 20, seed)]
+        assert ours.step(batches, 1e-2) == pytest.approx(theirs.step(batches, 1e-2), rel=1e-5)
+    save_state(ours, tmp_path / "step-6")
+    again = Gpt2Simple(HPARAMS, seed=5, weight_decay=0.1)
+    load_state(again, tmp_path / "step-6", 6)
+    for suffix in ("", *MOMENTS):
+        for name, _ in tensors(HPARAMS):
+            np.testing.assert_array_equal(again.get(name + suffix), ours.get(name + suffix))
+    for seed in range(6, 9):
+        batch = draw(2, 32, seed)
+        assert again.step([batch], 1e-2) == pytest.approx(ours.step([batch], 1e-2), rel=1e-4)
+    theirs.close()
+    again.close()
+
+
+def test_the_seed_decides_the_first_weights(engine: Open) -> None:
+    first = [engine(seed=seed).get("model/wte").copy() for seed in (3, 3, 4)]
+    assert (first[0] == first[1]).all()
+    assert (first[0] != first[2]).any()
+    assert first[0].std() == pytest.approx(0.02, rel=0.05)
+
+
+def test_rounded_weights_are_bfloat16_and_nearly_the_same(trainer: Trainer, tmp_path: Path) -> None:
+    trainer.step([draw(2, 32)], 1e-2)
+    save_weights(trainer, tmp_path / "model-1", rounded=True)
+    after = tf.train.load_checkpoint(str(tmp_path / "model-1"))
+    for name, weight in weights_of(trainer).items():
+        rounded = after.get_tensor(name)
+        assert (rounded.view(np.uint32) & 0xFFFF == 0).all()
+        expected = torch.from_numpy(weight).bfloat16().float().numpy()
+        np.testing.assert_array_equal(rounded, expected)
+
+
+@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+def test_broken_weights_are_an_error_of_one_line(
+    trainer: Trainer, tmp_path: Path, suffix: str
+) -> None:
+    save_weights(trainer, tmp_path / "model-1")
+    path = tmp_path / f"model-1{suffix}"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(TrainingError, match=r"model-1 cannot be read: [^\n]+$"):
+        load_weights(trainer, tmp_path / "model-1")
+
+
+def test_a_step_that_explodes_is_an_error(trainer: Trainer) -> None:
+    with pytest.raises(TrainingError, match="--learning-rate"):
+        for seed in range(4):
+            trainer.step([draw(2, 32, seed)], 1e30)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(trainer: Trainer, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"model-1 cannot be saved: [^\n]+$"):
+        save_weights(trainer, tmp_path / "file" / "model-1")
