@@ -22,10 +22,11 @@ examples:
   python train_gpt2.py --model mini --corpus data/eps.txt --run demo --steps 600
       the same run again: goes on after step 300
 
-Ctrl-C saves and stops; the same command goes on from there. --steps counts the run's steps
-from its beginning, so a run that was interrupted ends where it would have ended.
+Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
+if it had never stopped. --steps counts the run's steps from its beginning.
 
-checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg), and
+checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg), what
+training needs to go on exactly (state/, three times the weights: safe to delete when done), and
 the index of the corpus by which the service knows copied words (corpus.copies), whose texts they
 were (corpus.attribution) and a model card that says so (README.md).
 """

@@ -7,7 +7,9 @@ The rooms of a training run, in the order in which it walks through them:
 - `vocabulary`: a byte-level BPE of one's own, in GPT-2's file format;
 - `dataset`: the corpus as one stream of tokens, and the windows that steps read;
 - `run`: the folder checkpoint/<run>, what is written when, so that a kill loses nothing saved;
-- `gpt2simple`: one optimiser step, with gpt-2-simple's graph on TensorFlow (imports TensorFlow);
+- `trainer`: what an engine of training does, and how its weights and Adam's moments are saved;
+- `gpt2simple`: the engine on gpt-2-simple's graph (imports TensorFlow);
+- `pytorch`: the engine on PyTorch (imports it);
 - `loop`: steps, progress, samples, saving, interruption;
 - `metrics`: the losses as JSON lines and as a picture.
 """
