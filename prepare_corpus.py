@@ -8,7 +8,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from corpus import attribution, copies, doctor
-from corpus.documents import DELIMITER, CorpusError, RawText, read_texts, text_files
+from corpus.documents import (
+    DELIMITER,
+    CorpusError,
+    RawText,
+    held_out_beside,
+    read_texts,
+    text_files,
+)
 from corpus.language import language as language_of
 from corpus.language import languages
 from corpus.preparation import Report, Tally, prepare, stage_files
@@ -165,8 +172,7 @@ def check_results(parser: argparse.ArgumentParser, arguments: argparse.Namespace
         if path and path.is_dir():
             parser.error(f"{option}: {path} is a folder")
     if arguments.valid is None:
-        name = "valid.txt" if out.name == "train.txt" else f"{out.stem}.valid{out.suffix}"
-        arguments.valid = out.with_name(name)
+        arguments.valid = held_out_beside(out)
     arguments.files = stage_files(out, arguments.stages)
     results = [path.resolve() for path in (*arguments.files, arguments.valid)]
     if results[-1] in results[:-1]:

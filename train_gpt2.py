@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from corpus.documents import held_out_beside
 from engine import CheckpointError
 from training import TrainingError, base, download
 from training.finetune import ENGINES, GPT_2_SIMPLE, Paths, finetune
@@ -25,10 +26,13 @@ examples:
 Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
 if it had never stopped. --steps counts the run's steps from its beginning.
 
-checkpoint/<run> holds the weights, the losses (metrics.jsonl) and their picture (loss.svg), what
-training needs to go on exactly (state/, three times the weights: safe to delete when done), and
-the index of the corpus by which the service knows copied words (corpus.copies), whose texts they
-were (corpus.attribution) and a model card that says so (README.md).
+Every --eval-every steps the loss on the documents held out is measured, and how much of what the
+model writes is copied. The best weights are served; training stops when they get no better.
+
+checkpoint/<run> holds the weights, what was measured (metrics.jsonl, report.html), what training
+needs to go on exactly (state/, three times the weights: safe to delete when done), the index of the
+corpus by which the service knows copied words (corpus.copies), whose texts they were
+(corpus.attribution) and a model card that says so (README.md).
 """
 
 Number = TypeVar("Number", int, float)
@@ -47,6 +51,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "from scratch), or a folder with a checkpoint; default 124M",
     )
     add("--corpus", type=Path, default=Path("data/train.txt"), help="default data/train.txt")
+    add(
+        "--valid",
+        type=Path,
+        help="documents held out, which decide when to stop and which weights are served; default "
+        "what prepare_corpus.py has left beside the corpus: valid.txt, or NAME.valid.txt",
+    )
     add(
         "--engine",
         choices=ENGINES,
@@ -72,7 +82,20 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help=f"share of steps that cut windows into four; {_default('short_windows')}",
     )
     add("--save-every", type=_count, metavar="STEPS", help=_default("save_every"))
-    add("--sample-every", type=_count, metavar="STEPS", help=_default("sample_every"))
+    add("--eval-every", type=_count, metavar="STEPS", help=_default("eval_every"))
+    add(
+        "--patience",
+        type=_count,
+        metavar="EVALUATIONS",
+        help="stop when the loss on the documents held out has not fallen for so many; "
+        + _default("patience"),
+    )
+    add(
+        "--max-copied",
+        type=_share,
+        metavar="SHARE",
+        help="stop when more of what the model writes is copied from the corpus; default 1: never",
+    )
     add("--seed", type=_seed, help=f"of windows and first weights; {_default('seed')}")
     add(
         "--round-weights",
@@ -133,7 +156,14 @@ def main(arguments: list[str] | None = None) -> int:
         if (value := getattr(args, field.name)) is not None
     }
     plan = replace(FROM_SCRATCH if args.model == base.MINI else FINE_TUNING, **given)
-    paths = Paths(args.corpus, args.checkpoint_dir / args.run, args.models_dir, args.models_url)
+    beside = held_out_beside(args.corpus)
+    paths = Paths(
+        corpus=args.corpus,
+        valid=args.valid or (beside if beside.is_file() else None),
+        run=args.checkpoint_dir / args.run,
+        models=args.models_dir,
+        models_url=args.models_url,
+    )
     try:
         stopped = finetune(
             args.model,

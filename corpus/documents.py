@@ -210,6 +210,13 @@ def write_documents(texts: Iterable[str], delimited: Path) -> None:
             file.write(text + "\n")
 
 
+def held_out_beside(train: Path) -> Path:
+    """Where the documents go that are held out of a training file: ``valid.txt`` beside
+    ``train.txt``, ``eps.valid.txt`` beside ``eps.txt``."""
+    name = "valid.txt" if train.name == "train.txt" else f"{train.stem}.valid{train.suffix}"
+    return train.with_name(name)
+
+
 def _decode(raw: bytes) -> str:
     try:
         text = raw.decode("utf-8-sig")

@@ -10,8 +10,9 @@ The rooms of a training run, in the order in which it walks through them:
 - `trainer`: what an engine of training does, and how its weights and Adam's moments are saved;
 - `gpt2simple`: the engine on gpt-2-simple's graph (imports TensorFlow);
 - `pytorch`: the engine on PyTorch (imports it);
-- `loop`: steps, progress, samples, saving, interruption;
-- `metrics`: the losses as JSON lines and as a picture.
+- `evaluation`: the loss on documents held out, and how much of what is written is copied;
+- `loop`: steps, progress, evaluation, saving, interruption, when to stop;
+- `metrics` and `report`: what was measured, as JSON lines and as a page.
 """
 
 from training.errors import TrainingError

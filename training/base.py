@@ -27,6 +27,8 @@ PUBLISHED = {
 MINI_HPARAMS = HParams(n_vocab=4096, n_ctx=1024, n_embd=256, n_head=4, n_layer=8)
 
 _VOCABULARY = ("encoder.json", "vocab.bpe")
+MODEL_FILES = ("hparams.json", *_VOCABULARY)
+"""What a folder with weights needs beside them."""
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,22 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from corpus import copies, read_documents
+from corpus.copies import CopyIndex
 from corpus.documents import replacing
-from engine import CheckpointError, HParams, Model, Sampling, Tokenizer
-from training import base, dataset, loop, model_card, run
+from engine import HParams, Tokenizer
+from training import base, dataset, evaluation, loop, model_card, run
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
+from training.evaluation import HeldOut
 from training.loop import Plan
+from training.metrics import Evaluation
 from training.trainer import Trainer, load_state, load_weights
 
 GPT_2_SIMPLE, TORCH = ENGINES = ("gpt-2-simple", "torch")
@@ -26,6 +30,8 @@ class Paths:
     """Where a run finds and leaves things."""
 
     corpus: Path
+    valid: Path | None
+    """The documents held out; None: there are none."""
     run: Path
     models: Path
     models_url: str
@@ -57,7 +63,7 @@ def finetune(
     """
     dataset.check(paths.corpus)
     opened, start, state = _open(model, paths, fresh, say)
-    if start >= plan.steps and not plan.round_weights:
+    if start >= plan.steps:
         say(
             f"{paths.run} has {start} steps already; for more give a larger --steps, "
             "to begin anew --fresh."
@@ -68,11 +74,13 @@ def finetune(
     model_card.carry(paths.corpus, earlier, paths.run)
     model_card.write(paths.run, model, paths.corpus)
     bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
-    data = Dataset.encode(bar, Tokenizer.load(paths.run))
+    tokenizer = Tokenizer.load(paths.run)
+    data = Dataset.encode(bar, tokenizer)
     say(f"{paths.corpus}: {len(data.starts):,} documents, {len(data.tokens):,} tokens.")
     n_ctx = opened.hparams.n_ctx
     for warning in dataset.advise(data, n_ctx, plan.tokens_per_step(n_ctx)):
         say(f"Warning: {warning}.")
+    held_out = _held_out(paths.valid, tokenizer, n_ctx, say)
 
     trainer = _trainer(engine, opened.hparams, plan)
     try:
@@ -83,12 +91,12 @@ def finetune(
         return loop.train(
             trainer,
             data,
-            n_ctx=n_ctx,
             run=paths.run,
             start=start,
             moments_from=0 if state else start,
             plan=plan,
-            sample=lambda: say(_sample(paths.run, plan.seed)),
+            evaluate=partial(_evaluate, trainer, held_out, paths.run, plan.seed),
+            say=say,
         )
     finally:
         trainer.close()
@@ -141,17 +149,26 @@ def _put_copy_index(corpus: Path, run: Path) -> None:
         copies.build(corpus, index, progress=bar.update)
 
 
-def _sample(folder: Path, seed: int) -> str:
-    """A text written with the checkpoint just saved, as the service would write it."""
-    try:
-        model = Model.load(folder)
-    except CheckpointError as error:
-        return f"(no sample: {error})"
-    with model.submit(
-        [model.tokenizer.end_of_text],
-        length=min(200, model.hparams.n_ctx - 1),
-        sampling=Sampling(temperature=0.7, top_k=40),
-        seed=seed,
-    ) as text:
-        written = model.tokenizer.decode(text).decode("utf-8", "replace")
-    return f"--- sample after {run.counter(folder)} steps ---\n{written}\n"
+def _held_out(
+    valid: Path | None, tokenizer: Tokenizer, n_ctx: int, say: Callable[[str], None]
+) -> HeldOut | None:
+    """The documents held out, if there are any."""
+    held_out = HeldOut.encode(read_documents(valid) if valid else (), tokenizer, n_ctx)
+    if not held_out.tokens:
+        say(
+            "Warning: no documents are held out, so nobody can tell when to stop, and the last "
+            "weights are served; prepare_corpus.py holds some out (valid.txt beside the corpus)."
+        )
+        return None
+    say(f"{valid}: held out; {held_out.tokens:,} tokens of it are looked at.")
+    return held_out
+
+
+def _evaluate(
+    trainer: Trainer, held_out: HeldOut | None, run: Path, seed: int, step: int
+) -> Evaluation:
+    texts = evaluation.write_texts(trainer, run, seed)
+    copied = evaluation.copied(texts, CopyIndex.open(run / copies.IN_CHECKPOINT))
+    loss = held_out.loss(trainer) if held_out else None
+    bits = held_out.bits_per_byte(loss) if held_out and loss is not None else None
+    return Evaluation(step, copied, texts[0], loss, bits)

@@ -41,11 +41,10 @@ class Gpt2Simple:
             tf1.set_random_seed(seed)
             self._tokens = tf1.placeholder(tf.int32, [None, None], name="tokens")
             logits = gpt2.model(gpt2.HParams(**asdict(hparams)), self._tokens)["logits"]
-            self._loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    labels=self._tokens[:, 1:], logits=logits[:, :-1]
-                )
+            self._losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=self._tokens[:, 1:], logits=logits[:, :-1]
             )
+            self._loss = tf.reduce_mean(self._losses)
             weights = tf1.trainable_variables()
             # Gradients are summed here over a step's batches, however few: what does not fit
             # into memory at once is trained one batch after another.
@@ -76,8 +75,9 @@ class Gpt2Simple:
                 self._session = gpt_2_simple.start_tf_sess()
             self._session.run(tf1.global_variables_initializer())
 
-    def loss(self, batch: Tokens) -> float:
-        return float(self._session.run(self._loss, {self._tokens: batch}))
+    def losses(self, batch: Tokens) -> Array:
+        losses: Array = self._session.run(self._losses, {self._tokens: batch})
+        return losses
 
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
         losses = []

@@ -1,4 +1,4 @@
-"""The training loop: steps, learning rate, progress, samples, saving, interruption.
+"""The training loop: steps, learning rate, progress, evaluation, saving, when to stop.
 
 A stop is asked for by Ctrl-C or SIGTERM: the loop ends the step under way, saves and returns.
 """
@@ -16,9 +16,10 @@ from types import FrameType
 import numpy as np
 from tqdm import tqdm
 
+from training import report
 from training import run as run_folder
 from training.dataset import Dataset, Tokens
-from training.metrics import Metrics, Step
+from training.metrics import Evaluation, Metrics, Step
 from training.trainer import Trainer
 
 
@@ -41,7 +42,11 @@ class Plan:
     weight_decay: float = 0.0
     seed: int = 0
     save_every: int = 100
-    sample_every: int = 100
+    eval_every: int = 50
+    patience: int = 5
+    """Evaluations without a lower loss on the documents held out, after which training stops."""
+    max_copied: float = 1.0
+    """Share of the texts written that may be copied from the corpus; more stops training."""
     round_weights: bool = False
 
     def tokens_per_step(self, n_ctx: int) -> int:
@@ -71,38 +76,54 @@ def train(
     trainer: Trainer,
     data: Dataset,
     *,
-    n_ctx: int,
     run: Path,
     start: int,
     moments_from: int,
     plan: Plan,
-    sample: Callable[[], None],
+    evaluate: Callable[[int], Evaluation],
+    say: Callable[[str], None],
 ) -> signal.Signals | None:
-    """Train from step start to plan.steps and save into run.
+    """Train from step start to plan.steps, or until more would make the model worse.
+
+    The state is saved every plan.save_every steps, after each evaluation and at the end; the
+    weights that are served are the best on the documents held out, the last where none are.
 
     Args:
         moments_from: the step after which Adam's moments began.
-        sample: shows a text written with the checkpoint just saved.
+        evaluate: measures the weights after so many steps.
+        say: is told of each evaluation, and why training stops.
 
     Returns:
-        The signal that ended it early; None when all steps are done.
+        The signal that ended it early; None otherwise.
     """
     metrics = Metrics(run, start)
     step = saved = start
 
-    def save(rounded: bool = False) -> None:
+    def save() -> None:
         nonlocal saved
-        run_folder.save(run, trainer, step, rounded=rounded)
-        metrics.draw()
+        best = metrics.best
+        serve = best is None or best.step == step or not run_folder.begun(run)
+        run_folder.save(run, trainer, step, serve=serve, rounded=plan.round_weights)
+        report.write(run, metrics)
         saved = step
 
     with (
         _stop_signals() as stop,
         tqdm(total=plan.steps, initial=start, unit="step", desc=run.name) as bar,
     ):
-        while step < plan.steps and not stop:
+
+        def look() -> None:
+            evaluation = evaluate(step)
+            metrics.add(evaluation)
+            with bar.external_write_mode():
+                say(_told(evaluation, is_best=evaluation == metrics.best))
+            save()
+
+        if step == 0:
+            look()
+        while step < plan.steps and not stop and not (reason := _enough(metrics, plan)):
             began = time.perf_counter()
-            batches = list(plan.batches(data, n_ctx, step + 1))
+            batches = list(plan.batches(data, trainer.hparams.n_ctx, step + 1))
             rate = plan.rate(step + 1, moments_from)
             loss = trainer.step(batches, rate)
             step += 1
@@ -114,18 +135,44 @@ def train(
                 refresh=False,
             )
             bar.update()
-            if step == plan.steps:
-                break
-            sampling = step % plan.sample_every == 0
-            if step % plan.save_every == 0 or sampling:
+            if step % plan.eval_every == 0 or step == plan.steps:
+                look()
+            elif step % plan.save_every == 0:
                 save()
-            if sampling:
-                with bar.external_write_mode():
-                    sample()
-        rounding = plan.round_weights and step >= plan.steps
-        if saved < step or rounding:
-            save(rounding)
+        if saved < step:
+            save()
+    if not stop and reason:
+        say(f"Stopped after step {step}: {reason}.")
     return stop[0] if stop else None
+
+
+def _enough(metrics: Metrics, plan: Plan) -> str | None:
+    """Why training should stop, if it should."""
+    best = metrics.best
+    if best and metrics.since_best >= plan.patience:
+        return (
+            f"the loss on the documents held out has been higher than after step {best.step} for "
+            f"{metrics.since_best} evaluations (--patience); the weights of that step are served"
+        )
+    if metrics.evaluations and metrics.evaluations[-1].copied > plan.max_copied:
+        share = metrics.evaluations[-1].copied
+        return f"{share:.1%} of what it writes is copied from the corpus (--max-copied)"
+    return None
+
+
+def _told(evaluation: Evaluation, *, is_best: bool) -> str:
+    """An evaluation in a line, and what was written."""
+    held_out = ""
+    if evaluation.valid_loss is not None:
+        held_out = (
+            f"held out {evaluation.valid_loss:.3f} nats a token (perplexity "
+            f"{evaluation.perplexity:,.1f}, {evaluation.bits_per_byte:.3f} bits a byte)"
+            f"{', the best so far' if is_best else ''}; "
+        )
+    return (
+        f"Step {evaluation.step}: {held_out}copied {evaluation.copied:.1%}. It writes:\n"
+        f"{evaluation.text}\n"
+    )
 
 
 # gpt-2-simple's numbers.

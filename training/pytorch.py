@@ -29,7 +29,7 @@ class GPT2(nn.Module):
         self.hp = hp
         self.weights = nn.ParameterDict({n: _first(n, shape, hp) for n, shape in tensors(hp)})
 
-    def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> the mean loss, a scalar
+    def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> the losses (B, T - 1)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
         wte, wpe = self.weights["model/wte"], self.weights["model/wpe"]  # (V, E), (n_ctx, E)
         x = F.embedding(inputs, wte) + wpe[: inputs.shape[1]]  # (B, T - 1, E)
@@ -38,7 +38,8 @@ class GPT2(nn.Module):
             x = x + self._attention(self._norm(x, f"{h}/ln_1"), f"{h}/attn")
             x = x + self._mlp(self._norm(x, f"{h}/ln_2"), f"{h}/mlp")
         logits = F.linear(self._norm(x, "model/ln_f"), wte)  # (B, T - 1, V)
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        return losses.view_as(targets)
 
     def _attention(self, x: Tensor, scope: str) -> Tensor:  # (B, T, E) -> (B, T, E)
         b, t, e = x.shape
@@ -109,7 +110,7 @@ class PyTorch:
         all_batches = list(batches)
         total = 0.0
         for batch in all_batches:
-            loss = self._loss(batch) / len(all_batches)
+            loss = self._losses(batch).mean() / len(all_batches)
             torch.autograd.backward(loss)
             total += loss.item()
         norm = nn.utils.clip_grad_norm_(self._weights.values(), CLIP_NORM)
@@ -121,9 +122,10 @@ class PyTorch:
         self._optimizer.zero_grad()
         return total
 
-    def loss(self, batch: Tokens) -> float:
+    def losses(self, batch: Tokens) -> Array:
         with torch.no_grad():
-            return self._loss(batch).item()
+            losses: Array = self._losses(batch).cpu().numpy()
+        return losses
 
     def get(self, name: str) -> Array:
         value: Array = self._find(name).detach().cpu().numpy()
@@ -140,11 +142,11 @@ class PyTorch:
     def close(self) -> None:
         del self._model, self._weights, self._optimizer
 
-    def _loss(self, batch: Tokens) -> Tensor:
+    def _losses(self, batch: Tokens) -> Tensor:
         tokens = torch.from_numpy(batch.astype(np.int64)).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            loss: Tensor = self._model(tokens)
-        return loss
+            losses: Tensor = self._model(tokens)
+        return losses
 
     def _find(self, name: str) -> Tensor:
         weight, _, moment = name.partition(MOMENTS[0])

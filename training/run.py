@@ -41,8 +41,13 @@ def newest(run: Path) -> tuple[int, Path | None]:
     return last, run / _STATE / f"step-{last}"
 
 
-def save(run: Path, trainer: Trainer, step: int, *, rounded: bool = False) -> None:
+def save(
+    run: Path, trainer: Trainer, step: int, *, serve: bool = True, rounded: bool = False
+) -> None:
     """Save the state, then the weights (see `trainer.save_weights`), and remove all others.
+
+    Args:
+        serve: save the weights, too; else those that are there stay.
 
     Raises:
         TrainingError: the folder cannot be written or the disk is full.
@@ -50,9 +55,10 @@ def save(run: Path, trainer: Trainer, step: int, *, rounded: bool = False) -> No
     (run / _STATE).mkdir(exist_ok=True)
     prefix = run / _STATE / f"step-{step}"
     save_state(trainer, prefix)
-    weights = run / f"model-{step}"
-    save_weights(trainer, weights, rounded=rounded)
-    _commit(run, weights, step)
+    if serve:
+        weights = run / f"model-{step}"
+        save_weights(trainer, weights, rounded=rounded)
+        _commit(run, weights, step)
     _remove_others(prefix, "step-*")
 
 

@@ -42,8 +42,8 @@ class Trainer(Protocol):
         """
         ...
 
-    def loss(self, batch: Tokens) -> float:
-        """Mean cross-entropy in nats a predicted token; batch is (windows, tokens)."""
+    def losses(self, batch: Tokens) -> Array:
+        """Cross-entropy in nats of each predicted token: (B, T - 1) of a batch (B, T)."""
         ...
 
     def get(self, name: str) -> Array:

@@ -12,6 +12,7 @@ from corpus.documents import (
     Document,
     RawText,
     file_name,
+    held_out_beside,
     read_documents,
     read_texts,
     write_aside,
@@ -151,3 +152,8 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> No
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_held_out_documents_lie_beside_the_others() -> None:
+    assert held_out_beside(Path("data/train.txt")) == Path("data/valid.txt")
+    assert held_out_beside(Path("eps.txt")) == Path("eps.valid.txt")

@@ -1,12 +1,12 @@
-"""metrics: what is measured survives interruptions and is drawn."""
+"""metrics: what is measured survives interruptions."""
 
 import json
+import math
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
-from training.metrics import Metrics, Step, loss_svg
+from training.metrics import Evaluation, Metrics, Step
 
 
 def measured(number: int) -> Step:
@@ -42,20 +42,37 @@ def test_the_average_fades_as_gpt2_simples(tmp_path: Path) -> None:
     assert metrics.average() == pytest.approx(total / weight)
 
 
-@pytest.mark.parametrize("count", [1, 2, 37, 5000])
-def test_the_picture_is_small_and_within_its_frame(count: int) -> None:
-    svg = loss_svg([measured(number) for number in range(1, count + 1)])
-    root = ElementTree.fromstring(svg)
-    lines = root.findall("{http://www.w3.org/2000/svg}polyline")
-    assert len(lines) == 2
-    for line in lines:
-        points = [tuple(map(float, point.split(","))) for point in line.get("points").split()]
-        assert all(0 <= x <= 720 and 0 <= y <= 400 for x, y in points)
-        assert len(points) == min(count, 1000) or count > 1000
-    assert f"{count:,} steps" in svg
-    assert len(svg) < 40_000
+def looked(step: int, loss: float | None) -> Evaluation:
+    return Evaluation(step, 0.25, "Wren sleeps.", loss, loss)
 
 
-def test_nothing_measured_draws_nothing(tmp_path: Path) -> None:
-    Metrics(tmp_path, 0).draw()
-    assert not (tmp_path / "loss.svg").exists()
+def test_evaluations_are_kept_among_the_steps(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    for number in range(1, 5):
+        metrics.add(measured(number))
+        if number % 2 == 0:
+            metrics.add(looked(number, 1 / number))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
+    assert lines[2] == {
+        "step": 2,
+        "copied": 0.25,
+        "text": "Wren sleeps.",
+        "valid_loss": 0.5,
+        "bits_per_byte": 0.5,
+    }
+    again = Metrics(tmp_path, 3)
+    assert again.steps == metrics.steps[:3]
+    assert again.evaluations == [looked(2, 0.5)]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def test_the_best_evaluation_has_the_lowest_loss(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    assert (metrics.best, metrics.since_best) == (None, 0)
+    for step, loss in enumerate([3.0, 2.0, 2.5, 2.0, None]):
+        metrics.add(looked(step, loss))
+    assert metrics.best == looked(1, 2.0)
+    assert metrics.since_best == 3
+    assert metrics.best.perplexity == pytest.approx(7.389, rel=1e-4)
+    assert math.isnan(metrics.evaluations[-1].perplexity)

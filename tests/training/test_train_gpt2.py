@@ -46,7 +46,7 @@ class Script:
         """The steps that metrics.jsonl tells of."""
         path = self.run1 / "metrics.jsonl"
         lines = path.read_text().split("\n")[:-1] if path.is_file() else []
-        return [json.loads(line)["step"] for line in lines]
+        return [line["step"] for line in map(json.loads, lines) if "loss" in line]
 
 
 @pytest.fixture
@@ -75,24 +75,20 @@ def test_begins_samples_ends_and_goes_on(
     script: Script, corpus: Path, tiny_checkpoint: Path
 ) -> None:
     options = ("--model", tiny_checkpoint, "--corpus", corpus)
-    result = script(*options, "--steps", 5, "--sample-every", 2, "--save-every", 3)
+    result = script(*options, "--steps", 5, "--eval-every", 2, "--save-every", 3)
     assert result.returncode == 0, result.stderr
     assert "60 documents" in result.stdout
     assert "small" in result.stdout
-    assert [f"sample after {step} steps" in result.stdout for step in range(1, 6)] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-    ]
+    looked = [f"Step {step}: copied" in result.stdout for step in range(6)]
+    assert looked == [True, False, True, False, True, True]
+    assert "no documents are held out" in result.stdout
     assert "5/5" in result.stderr
     assert "tokens/s" in result.stderr
     for noise in ("Warning:", "WARNING", "oneDNN", "cuda", "Traceback", "deprecated"):
         assert noise not in result.stderr
     assert_whole(script.run1, 5)
     assert script.metrics() == [1, 2, 3, 4, 5]
-    assert (script.run1 / "loss.svg").read_text().startswith("<svg")
+    assert (script.run1 / "report.html").read_text().startswith("<!doctype html>")
 
     card = script.run1 / "README.md"
     assert "5 steps" in card.read_text()
@@ -108,9 +104,9 @@ def test_begins_samples_ends_and_goes_on(
     assert_whole(script.run1, 7)
     assert script.metrics() == [1, 2, 3, 4, 5, 6, 7]
 
-    rounded = script(*options, "--steps", 7, "--round-weights", "--batch-size", 2)
+    rounded = script(*options, "--steps", 8, "--round-weights", "--batch-size", 2)
     assert rounded.returncode == 0, rounded.stderr
-    assert_whole(script.run1, 7)
+    assert_whole(script.run1, 8)
     (wte, *_) = Checkpoint(script.run1).read_tensors()
     assert not any(wte[0::4])
     assert not any(wte[1::4])
@@ -120,7 +116,7 @@ def test_begins_samples_ends_and_goes_on(
     assert fresh.returncode == 0, fresh.stderr
     assert "checkpoint/run1.1" in fresh.stdout
     assert_whole(script.run1, 1)
-    assert_whole(script.folder / "checkpoint" / "run1.1", 7)
+    assert_whole(script.folder / "checkpoint" / "run1.1", 8)
 
 
 def test_the_copy_index_of_the_corpus_lies_in_the_run(
@@ -150,7 +146,7 @@ def test_an_interruption_saves(
 ) -> None:
     process = script.start(
         *("--model", tiny_checkpoint, "--corpus", corpus),
-        *("--steps", 10**6, "--save-every", 10**6, "--sample-every", 10**6),
+        *("--steps", 10**6, "--save-every", 10**6, "--eval-every", 10**6),
     )
     script.wait_for_steps(process, 3)
     process.send_signal(number)
@@ -168,7 +164,7 @@ def test_a_kill_loses_nothing_that_was_saved(
 ) -> None:
     # It saves after each step, so that the kill most likely hits it saving.
     options = ("--model", tiny_checkpoint, "--corpus", corpus, "--accumulate-gradients", 1)
-    process = script.start(*options, "--steps", 10**6, "--save-every", 1, "--sample-every", 10**6)
+    process = script.start(*options, "--steps", 10**6, "--save-every", 1, "--eval-every", 10**6)
     script.wait_for_steps(process, 4)
     process.kill()
     process.wait(60)
@@ -206,6 +202,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
         [
             (line["step"], line["loss"], line["learning_rate"])
             for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+            if "loss" in line
         ]
         for run in runs
     ]
@@ -225,6 +222,28 @@ def test_one_engine_goes_on_with_the_others_run(
     assert_whole(script.run1, 4)
     assert script(*options, "--steps", 5).returncode == 0
     assert_whole(script.run1, 5)
+
+
+def test_documents_held_out_decide(
+    script: Script, documents: list[str], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    write_documents(documents[:40], tmp_path / "eps.txt")
+    write_documents(documents[40:], tmp_path / "eps.valid.txt")
+    options = ("--model", tiny_checkpoint, "--corpus", tmp_path / "eps.txt", "--steps", 400)
+    options += ("--learning-rate", 0.01, "--eval-every", 10, "--patience", 2, "--engine", "torch")
+    result = script(*options)
+    assert result.returncode == 0, result.stderr
+    assert "eps.valid.txt: held out" in result.stdout
+    lines = map(json.loads, (script.run1 / "metrics.jsonl").read_text().splitlines())
+    losses = {line["step"]: line["valid_loss"] for line in lines if "copied" in line}
+    best = min(losses, key=lambda step: losses[step])
+    assert 0 < best < max(losses) < 400
+    assert max(losses) == best + 20
+    assert f"Stopped after step {max(losses)}" in result.stdout
+    assert_whole(script.run1, best)
+    again = script(*options)
+    assert f"Stopped after step {max(losses)}" in again.stdout
+    assert_whole(script.run1, best)
 
 
 def test_mini_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:

@@ -95,7 +95,7 @@ def test_loss_is_gpt2s(trainer: Trainer) -> None:
         trainer.step([draw(2, 32, seed)], 1e-2)
     batch = draw(3, 20, seed=9)
     expected = reference_loss(weights_of(trainer), batch, HPARAMS.n_head)
-    assert trainer.loss(batch) == pytest.approx(expected, rel=1e-5)
+    assert trainer.losses(batch).mean() == pytest.approx(expected, rel=1e-5)
     assert trainer.step([batch], 1e-3) == pytest.approx(expected, rel=1e-5)
 
 
@@ -140,9 +140,9 @@ def test_saved_weights_are_loaded_again(engine: Open, tmp_path: Path) -> None:
         "model-1.index",
         "model-1.data-00000-of-00001",
     }
-    assert other.loss(batch) != trainer.loss(batch)
+    assert other.losses(batch).mean() != trainer.losses(batch).mean()
     load_weights(other, tmp_path / "model-1")
-    assert other.loss(batch) == trainer.loss(batch)
+    assert other.losses(batch).mean() == trainer.losses(batch).mean()
 
 
 def test_a_loaded_state_goes_on_as_if_it_had_never_stopped(engine: Open, tmp_path: Path) -> None:
