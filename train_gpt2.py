@@ -2,6 +2,7 @@
 """Fine-tune GPT-2 on a corpus into a checkpoint of gpt-2-simple's layout."""
 
 import argparse
+import re
 import sys
 from dataclasses import fields, replace
 from functools import partial
@@ -11,8 +12,8 @@ from typing import TypeVar
 from corpus.documents import held_out_beside
 from engine import CheckpointError
 from training import TrainingError, base, download
-from training.finetune import ENGINES, GPT_2_SIMPLE, Paths, finetune
-from training.loop import FINE_TUNING, FROM_SCRATCH, Plan
+from training.finetune import ENGINES, GPT_2_SIMPLE, Corpus, Paths, finetune
+from training.plan import FINE_TUNING, FROM_SCRATCH, Plan
 
 EXAMPLES = """\
 examples:
@@ -22,6 +23,8 @@ examples:
       train a small model from scratch: no download, minutes on a laptop's CPU
   python train_gpt2.py --model mini --corpus data/eps.txt --run demo --steps 600
       the same run again: goes on after step 300
+  python train_gpt2.py --corpus authors.txt:1000 --corpus mine.txt:500:5e-5
+      the authors first, then one's own texts at half the usual learning rate
 
 Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
 if it had never stopped. --steps counts the run's steps from its beginning.
@@ -50,12 +53,29 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help=f"{', '.join(base.PUBLISHED)} (downloaded to models/), {base.MINI} (7.6M parameters, "
         "from scratch), or a folder with a checkpoint; default 124M",
     )
-    add("--corpus", type=Path, default=Path("data/train.txt"), help="default data/train.txt")
+    add(
+        "--corpus",
+        type=_corpus,
+        action="append",
+        metavar="FILE[:STEPS[:RATE]]",
+        help="default data/train.txt; several are learned one after another, each for its steps "
+        "and with its learning rate",
+    )
+    add(
+        "--replay",
+        type=_share,
+        metavar="SHARE",
+        help="share of the batches drawn from earlier corpora, against forgetting; "
+        + _default("replay"),
+    )
     add(
         "--valid",
         type=Path,
+        action="append",
+        metavar="FILE",
         help="documents held out, which decide when to stop and which weights are served; default "
-        "what prepare_corpus.py has left beside the corpus: valid.txt, or NAME.valid.txt",
+        "what prepare_corpus.py has left beside the corpus: valid.txt, or NAME.valid.txt; with "
+        "several corpora once for each",
     )
     add(
         "--engine",
@@ -111,12 +131,36 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="URL",
         help="where models/NAME/ is; default OpenAI's",
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    args.corpus = args.corpus or [_corpus("data/train.txt")]
+    if len(args.corpus) > 1 and (args.steps or not all(steps for _, steps, _ in args.corpus)):
+        parser.error("--corpus: of several, each needs its steps (authors.txt:1000), not --steps")
+    if args.valid and len(args.valid) != len(args.corpus):
+        parser.error("--valid: as many files as --corpus, in the same order")
+    return args
 
 
 def _default(name: str) -> str:
     usual, scratch = getattr(FINE_TUNING, name), getattr(FROM_SCRATCH, name)
     return f"default {usual:g}" + (f" ({base.MINI}: {scratch:g})" if scratch != usual else "")
+
+
+def _corpus(text: str) -> tuple[Path, int | None, float | None]:
+    """A file's name, which may have colons of its own, then steps and learning rate."""
+    path, steps, rate = text, None, None
+    if match := re.fullmatch(r"(.+?):(\d+)(?::([\d.]+(?:e-?\d+)?))?", text):
+        path, steps = match[1], _count(match[2])
+        rate = _rate(match[3]) if match[3] else None
+    return Path(path), steps, rate
+
+
+def _corpora(args: argparse.Namespace, plan: Plan) -> list[Corpus]:
+    beside = [held_out_beside(path) for path, _, _ in args.corpus]
+    valid = args.valid or [path if path.is_file() else None for path in beside]
+    return [
+        Corpus(path, held_out, steps or plan.steps, rate or plan.learning_rate)
+        for (path, steps, rate), held_out in zip(args.corpus, valid, strict=True)
+    ]
 
 
 def _name(text: str) -> str:
@@ -156,14 +200,8 @@ def main(arguments: list[str] | None = None) -> int:
         if (value := getattr(args, field.name)) is not None
     }
     plan = replace(FROM_SCRATCH if args.model == base.MINI else FINE_TUNING, **given)
-    beside = held_out_beside(args.corpus)
-    paths = Paths(
-        corpus=args.corpus,
-        valid=args.valid or (beside if beside.is_file() else None),
-        run=args.checkpoint_dir / args.run,
-        models=args.models_dir,
-        models_url=args.models_url,
-    )
+    run = args.checkpoint_dir / args.run
+    paths = Paths(_corpora(args, plan), run, args.models_dir, args.models_url)
     try:
         stopped = finetune(
             args.model,

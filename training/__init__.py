@@ -6,6 +6,7 @@ The rooms of a training run, in the order in which it walks through them:
 - `download`: OpenAI's published models, over an unreliable line;
 - `vocabulary`: a byte-level BPE of one's own, in GPT-2's file format;
 - `dataset`: the corpus as one stream of tokens, and the windows that steps read;
+- `plan`: what each step reads, of one corpus or of several one after another, and at which rate;
 - `run`: the folder checkpoint/<run>, what is written when, so that a kill loses nothing saved;
 - `trainer`: what an engine of training does, and how its weights and Adam's moments are saved;
 - `gpt2simple`: the engine on gpt-2-simple's graph (imports TensorFlow);

@@ -2,36 +2,48 @@
 
 import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from corpus import copies, read_documents
 from corpus.copies import CopyIndex
-from corpus.documents import replacing
+from corpus.documents import replacing, write_documents
 from engine import HParams, Tokenizer
 from training import base, dataset, evaluation, loop, model_card, run
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluation import HeldOut
-from training.loop import Plan
 from training.metrics import Evaluation
+from training.plan import Curriculum, Plan, Stage
 from training.trainer import Trainer, load_state, load_weights
 
 GPT_2_SIMPLE, TORCH = ENGINES = ("gpt-2-simple", "torch")
 
 
 @dataclass(frozen=True)
+class Corpus:
+    """A training file, and how it is learned."""
+
+    path: Path
+    valid: Path | None
+    """The documents held out; None: there are none."""
+    steps: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Paths:
     """Where a run finds and leaves things."""
 
-    corpus: Path
-    valid: Path | None
-    """The documents held out; None: there are none."""
+    corpora: Sequence[Corpus]
+    """In the order in which they are learned."""
     run: Path
     models: Path
     models_url: str
@@ -46,7 +58,7 @@ def finetune(
     fresh: bool,
     say: Callable[[str], None],
 ) -> signal.Signals | None:
-    """Train model on paths.corpus into paths.run up to plan.steps, beginning or continuing.
+    """Train model on paths.corpora into paths.run up to their steps, beginning or continuing.
 
     Args:
         model: a published name, "mini", or a folder with a checkpoint.
@@ -61,26 +73,28 @@ def finetune(
         TrainingError, CheckpointError, OSError: something that the user can put right; what was
             saved stays.
     """
-    dataset.check(paths.corpus)
+    for corpus in paths.corpora:
+        dataset.check(corpus.path)
     opened, start, state = _open(model, paths, fresh, say)
-    if start >= plan.steps:
+    if start >= sum(corpus.steps for corpus in paths.corpora):
         say(
             f"{paths.run} has {start} steps already; for more give a larger --steps, "
             "to begin anew --fresh."
         )
         return None
-    _put_copy_index(paths.corpus, paths.run)
+    files = [corpus.path for corpus in paths.corpora]
+    _put_copy_index(files, paths.run)
     earlier = opened.weights.parent if opened.weights else paths.run
-    model_card.carry(paths.corpus, earlier, paths.run)
-    model_card.write(paths.run, model, paths.corpus)
-    bar = tqdm(read_documents(paths.corpus), "Encoding", unit=" documents", leave=False)
-    tokenizer = Tokenizer.load(paths.run)
-    data = Dataset.encode(bar, tokenizer)
-    say(f"{paths.corpus}: {len(data.starts):,} documents, {len(data.tokens):,} tokens.")
-    n_ctx = opened.hparams.n_ctx
-    for warning in dataset.advise(data, n_ctx, plan.tokens_per_step(n_ctx)):
-        say(f"Warning: {warning}.")
-    held_out = _held_out(paths.valid, tokenizer, n_ctx, say)
+    model_card.carry(files, earlier, paths.run)
+    model_card.write(paths.run, model, files)
+    tokenizer, n_ctx = Tokenizer.load(paths.run), opened.hparams.n_ctx
+    curriculum = Curriculum(plan, [_stage(corpus, tokenizer) for corpus in paths.corpora])
+    for corpus, stage in zip(paths.corpora, curriculum.stages, strict=True):
+        data = stage.data
+        say(f"{corpus.path}: {len(data.starts):,} documents, {len(data.tokens):,} tokens.")
+        for warning in dataset.advise(data, n_ctx, plan.tokens_per_step(n_ctx)):
+            say(f"Warning: {warning}.")
+    held_out = [_held_out(corpus.valid, tokenizer, n_ctx, say) for corpus in paths.corpora]
 
     trainer = _trainer(engine, opened.hparams, plan)
     try:
@@ -90,17 +104,22 @@ def finetune(
             load_weights(trainer, opened.weights)
         return loop.train(
             trainer,
-            data,
+            curriculum,
             run=paths.run,
             start=start,
             moments_from=0 if state else start,
-            plan=plan,
-            evaluate=partial(_evaluate, trainer, held_out, paths.run, plan.seed),
+            evaluate=partial(_evaluate, trainer, curriculum, held_out, paths.run),
             say=say,
         )
     finally:
         trainer.close()
-        model_card.write(paths.run, model, paths.corpus)
+        model_card.write(paths.run, model, files)
+
+
+def _stage(corpus: Corpus, tokenizer: Tokenizer) -> Stage:
+    bar = tqdm(read_documents(corpus.path), "Encoding", unit=" documents", leave=False)
+    data = Dataset.encode(bar, tokenizer)
+    return Stage(corpus.path.name, data, corpus.steps, corpus.learning_rate)
 
 
 def _trainer(engine: str, hparams: HParams, plan: Plan) -> Trainer:
@@ -131,22 +150,29 @@ def _open(
         raise TrainingError(f"--fresh would set {paths.run}, its own base, aside")
     if run.begun(paths.run):
         say(f"The earlier {paths.run} is now {run.set_aside(paths.run)}.")
-    begun = base.begin(source, paths.run, read_documents(paths.corpus))
+    documents = chain.from_iterable(read_documents(corpus.path) for corpus in paths.corpora)
+    begun = base.begin(source, paths.run, documents)
     say(f"Beginning {paths.run} from {begun.weights or 'scratch'}.")
     return begun, 0, None
 
 
-def _put_copy_index(corpus: Path, run: Path) -> None:
-    """Leave the corpus's copy index in the run: a service may get this folder alone."""
-    index, prepared = run / copies.IN_CHECKPOINT, copies.index_of(corpus)
-    if copies.up_to_date(corpus, index):
-        return
-    if copies.up_to_date(corpus, prepared):
-        with replacing(index) as aside:
-            shutil.copyfile(prepared, aside)
-        return
-    with tqdm(desc="Indexing", unit=" documents", leave=False) as bar:
-        copies.build(corpus, index, progress=bar.update)
+def _put_copy_index(corpora: Sequence[Path], run: Path) -> None:
+    """Leave the copy index of all corpora in the run: a service may get this folder alone."""
+    index = run / copies.IN_CHECKPOINT
+    with tempfile.TemporaryDirectory(dir=run, prefix=".corpora-") as folder:
+        corpus = corpora[0]
+        if len(corpora) > 1:
+            corpus = Path(folder, "train.txt")
+            write_documents(chain.from_iterable(map(read_documents, corpora)), corpus)
+        prepared = copies.index_of(corpus)
+        if copies.up_to_date(corpus, index):
+            return
+        if copies.up_to_date(corpus, prepared):
+            with replacing(index) as aside:
+                shutil.copyfile(prepared, aside)
+            return
+        with tqdm(desc="Indexing", unit=" documents", leave=False) as bar:
+            copies.build(corpus, index, progress=bar.update)
 
 
 def _held_out(
@@ -165,10 +191,27 @@ def _held_out(
 
 
 def _evaluate(
-    trainer: Trainer, held_out: HeldOut | None, run: Path, seed: int, step: int
+    trainer: Trainer,
+    curriculum: Curriculum,
+    held_out: Sequence[HeldOut | None],
+    run: Path,
+    step: int,
 ) -> Evaluation:
-    texts = evaluation.write_texts(trainer, run, seed)
+    texts = evaluation.write_texts(trainer, run, curriculum.plan.seed)
     copied = evaluation.copied(texts, CopyIndex.open(run / copies.IN_CHECKPOINT))
-    loss = held_out.loss(trainer) if held_out else None
-    bits = held_out.bits_per_byte(loss) if held_out and loss is not None else None
-    return Evaluation(step, copied, texts[0], loss, bits)
+    losses = [documents.loss(trainer) if documents else None for documents in held_out]
+    now = curriculum.stage(step)
+    loss, documents = losses[now], held_out[now]
+    return Evaluation(
+        step,
+        copied,
+        texts[0],
+        loss,
+        documents.bits_per_byte(loss) if documents and loss is not None else None,
+        now,
+        {
+            stage.name: loss
+            for number, (stage, loss) in enumerate(zip(curriculum.stages, losses, strict=True))
+            if number != now and loss is not None
+        },
+    )

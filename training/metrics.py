@@ -6,7 +6,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from training.files import write_text
@@ -38,6 +38,10 @@ class Evaluation:
     valid_loss: float | None = None
     """Nats a token on the documents held out; None without such."""
     bits_per_byte: float | None = None
+    stage: int = 0
+    """Of the curriculum, from 0."""
+    others: dict[str, float] = field(default_factory=dict)
+    """Nats a token on what is held out of the other stages' corpora, by their names."""
 
     @property
     def perplexity(self) -> float:
@@ -72,8 +76,9 @@ class Metrics:
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation with the lowest loss on documents held out."""
-        measured = [e for e in self.evaluations if e.valid_loss is not None]
+        """The evaluation of the last stage so far with the lowest loss on documents held out."""
+        stage = self.evaluations[-1].stage if self.evaluations else 0
+        measured = [e for e in self.evaluations if e.stage == stage and e.valid_loss is not None]
         return min(measured, key=lambda e: e.valid_loss or 0.0, default=None)
 
     @property
@@ -101,7 +106,7 @@ class Metrics:
 
 
 def _line(measured: Step | Evaluation) -> str:
-    values = {name: value for name, value in asdict(measured).items() if value is not None}
+    values = {name: value for name, value in asdict(measured).items() if value not in (None, {})}
     return json.dumps(values) + "\n"
 
 

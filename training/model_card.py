@@ -1,5 +1,6 @@
 """README.md of a run: what the model was made of, and on which terms it may be used."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from corpus import attribution
@@ -13,32 +14,32 @@ NAME = "README.md"
 _MARK = "<!-- train_gpt2.py writes this file anew; without this line it leaves it as it is. -->"
 
 
-def carry(corpus: Path, earlier: Path, folder: Path) -> None:
-    """Leave the attribution of the corpus in a run, and that of what its weights read before.
+def carry(corpora: Iterable[Path], earlier: Path, folder: Path) -> None:
+    """Leave the attribution of the corpora in a run, and that of what its weights read before.
 
     earlier: the folder of those weights; the run's own where it goes on.
 
     Raises TrainingError for an attribution that cannot be read.
     """
     try:
-        known = [attribution.of_checkpoint(earlier), attribution.of_corpus(corpus)]
+        known = [attribution.of_checkpoint(earlier), *map(attribution.of_corpus, corpora)]
     except CorpusError as error:
         raise TrainingError(str(error)) from error
     attribution.put(folder / attribution.IN_CHECKPOINT, attribution.joined(known))
 
 
-def write(folder: Path, model: str, corpus: Path) -> None:
-    """Write the card of a run that was begun from a model and trained on a corpus.
+def write(folder: Path, model: str, corpora: Iterable[Path]) -> None:
+    """Write the card of a run that was begun from a model and trained on corpora.
 
     A card that somebody made his own, by removing the mark at its top, is left alone.
     """
     path = folder / NAME
     if path.exists() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
         return
-    write_text(path, _card(folder, model, corpus))
+    write_text(path, _card(folder, model, corpora))
 
 
-def _card(folder: Path, model: str, corpus: Path) -> str:
+def _card(folder: Path, model: str, corpora: Iterable[Path]) -> str:
     terms = attribution.of_checkpoint(folder)
     if model == base.MINI:
         origin = "trained from scratch"
@@ -52,7 +53,7 @@ def _card(folder: Path, model: str, corpus: Path) -> str:
         lines += ["license: other", f"license_name: {' AND '.join(ids).lower()}"]
     lines += ["---", _MARK, "", f"# {folder.resolve().name}", ""]
     lines.append(
-        f"A GPT-2, {origin} on {corpus.name}"
+        f"A GPT-2, {origin} on {', then '.join(corpus.name for corpus in corpora)}"
         + (f", {steps:,} steps. " if steps else ". ")
         + "A machine writes what it writes: tell those who read it."
     )

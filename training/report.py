@@ -41,6 +41,7 @@ def write(folder: Path, metrics: Metrics) -> None:
         metrics=metrics,
         last=metrics.steps[-1],
         charts=list(_charts(metrics)),
+        others=sorted({name for e in metrics.evaluations for name in e.others}),
     )
     write_text(folder / NAME, page)
 

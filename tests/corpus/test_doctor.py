@@ -20,7 +20,7 @@ from corpus.doctor import (
     write_report,
 )
 from corpus.documents import CorpusError, CorpusFolder, Document, write_documents
-from training.loop import FINE_TUNING
+from training.plan import FINE_TUNING
 
 STORY = "Wren rows home before the fog. The otter follows, and says nothing of the pie. "
 

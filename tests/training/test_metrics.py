@@ -60,6 +60,7 @@ def test_evaluations_are_kept_among_the_steps(tmp_path: Path) -> None:
         "text": "Wren sleeps.",
         "valid_loss": 0.5,
         "bits_per_byte": 0.5,
+        "stage": 0,
     }
     again = Metrics(tmp_path, 3)
     assert again.steps == metrics.steps[:3]

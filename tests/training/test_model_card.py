@@ -28,13 +28,13 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_card_says_what_the_model_was_made_of(corpus: Path, run: Path) -> None:
-    model_card.carry(corpus, run, run)
+    model_card.carry([corpus], run, run)
     assert attribution.of_checkpoint(run) == NC
-    model_card.write(run, "124M", corpus)
+    model_card.write(run, "124M", [corpus])
     card = (run / "README.md").read_text()
     assert "steps" not in card
     (run / "counter").write_text("1200\n")
-    model_card.write(run, "124M", corpus)
+    model_card.write(run, "124M", [corpus])
     card = (run / "README.md").read_text()
     assert card.startswith("---\n")
     assert "license_name: cc-by-nc-sa-2.5\n" in card
@@ -47,9 +47,9 @@ def test_the_card_says_what_the_model_was_made_of(corpus: Path, run: Path) -> No
 
 def test_of_ones_own_texts_it_claims_nothing(corpus: Path, run: Path) -> None:
     attribution.beside(corpus).unlink()
-    model_card.carry(corpus, run, run)
+    model_card.carry([corpus], run, run)
     assert not (run / attribution.IN_CHECKPOINT).exists()
-    model_card.write(run, "mini", corpus)
+    model_card.write(run, "mini", [corpus])
     card = (run / "README.md").read_text()
     assert "trained from scratch on train.txt" in card
     assert "license" not in card
@@ -60,23 +60,23 @@ def test_what_the_weights_read_before_stays(corpus: Path, run: Path, tmp_path: P
     base = tmp_path / "base"
     base.mkdir()
     attribution.put(base / attribution.IN_CHECKPOINT, BY)
-    model_card.carry(corpus, base, run)
+    model_card.carry([corpus], base, run)
     assert attribution.of_checkpoint(run) == f"{BY}\n{NC}"
-    model_card.write(run, str(base), corpus)
+    model_card.write(run, str(base), [corpus])
     assert "fine-tuned from base on" in (run / "README.md").read_text()
     # It goes on with a corpus of one's own.
     attribution.beside(corpus).unlink()
-    model_card.carry(corpus, run, run)
+    model_card.carry([corpus], run, run)
     assert attribution.of_checkpoint(run) == f"{BY}\n{NC}"
 
 
 def test_a_card_that_somebody_made_his_own_stays(corpus: Path, run: Path) -> None:
     (run / "README.md").write_text("My model.\n")
-    model_card.write(run, "mini", corpus)
+    model_card.write(run, "mini", [corpus])
     assert (run / "README.md").read_text() == "My model.\n"
 
 
 def test_an_attribution_that_cannot_be_read_is_told(corpus: Path, run: Path) -> None:
     attribution.beside(corpus).write_bytes(b"\xff")
     with pytest.raises(TrainingError, match=r"train\.txt\.attribution"):
-        model_card.carry(corpus, run, run)
+        model_card.carry([corpus], run, run)

@@ -55,6 +55,21 @@ def test_without_documents_held_out_the_page_says_what_there_is(tmp_path: Path) 
     assert "held out are" not in tree.body.text()
 
 
+def test_losses_on_other_corpora_stand_beside(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, 0)
+    metrics.add(Step(1, 3.0, 1e-3, 1.0, 1024))
+    metrics.add(Evaluation(1, 0.0, "", 3.0, 1.0, 0, {"mine.txt": 4.5}))
+    metrics.add(Evaluation(2, 0.0, "", 2.0, 1.0, 1, {"authors.txt": 3.25}))
+    report.write(tmp_path, metrics)
+    tree = LexborHTMLParser((tmp_path / "report.html").read_text(encoding="utf-8"))
+    cells = [[cell.text(strip=True) for cell in row.css("th, td")] for row in tree.css("tr")]
+    assert [row[5:] for row in cells] == [
+        ["loss on authors.txt", "loss on mine.txt"],
+        ["–", "4.500"],
+        ["3.250", "–"],
+    ]
+
+
 def test_nothing_measured_writes_nothing(tmp_path: Path) -> None:
     report.write(tmp_path, Metrics(tmp_path, 0))
     assert not (tmp_path / "report.html").exists()
