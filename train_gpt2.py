@@ -155,12 +155,18 @@ def _corpus(text: str) -> tuple[Path, int | None, float | None]:
 
 
 def _corpora(args: argparse.Namespace, plan: Plan) -> list[Corpus]:
-    beside = [held_out_beside(path) for path, _, _ in args.corpus]
-    valid = args.valid or [path if path.is_file() else None for path in beside]
+    valid = args.valid or [_held_out(path) for path, _, _ in args.corpus]
     return [
         Corpus(path, held_out, steps or plan.steps, rate or plan.learning_rate)
         for (path, steps, rate), held_out in zip(args.corpus, valid, strict=True)
     ]
+
+
+def _held_out(corpus: Path) -> Path | None:
+    """What prepare_corpus.py has left beside a training file, or beside all files of its stages."""
+    whole = re.sub(r"\.\d+(?=\.[^.]*$)", "", corpus.name)  # train.txt of train.1.txt
+    valid = (held_out_beside(path) for path in (corpus, corpus.with_name(whole)))
+    return next((path for path in valid if path.is_file()), None)
 
 
 def _name(text: str) -> str:

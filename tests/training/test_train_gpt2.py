@@ -252,25 +252,26 @@ def test_documents_held_out_decide(
 def test_corpora_are_learned_one_after_another(
     script: Script, documents: list[str], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    for name, texts in (("authors", documents[:30]), ("mine", documents[30:])):
+    for name, texts in (("authors", documents[:30]), ("mine.2", documents[30:])):
         write_documents(texts[3:], tmp_path / f"{name}.txt")
-        write_documents(texts[:3], tmp_path / f"{name}.valid.txt")
+        # The second is one of several stages, which have one file together.
+        write_documents(texts[:3], tmp_path / f"{name.removesuffix('.2')}.valid.txt")
     options = ("--model", tiny_checkpoint, "--eval-every", 4, *TORCH)
-    corpora = ("--corpus", tmp_path / "authors.txt:6", "--corpus", tmp_path / "mine.txt:5:5e-5")
+    corpora = ("--corpus", tmp_path / "authors.txt:6", "--corpus", tmp_path / "mine.2.txt:5:5e-5")
     result = script(*options, *map(str, corpora))
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in (script.run1 / "metrics.jsonl").read_text().splitlines()]
     looked = [line for line in lines if "copied" in line]
     assert [(e["step"], e.get("stage", 0), *e["others"]) for e in looked] == [
-        (0, 0, "mine.txt"),
-        (4, 0, "mine.txt"),
-        (6, 0, "mine.txt"),
+        (0, 0, "mine.2.txt"),
+        (4, 0, "mine.2.txt"),
+        (6, 0, "mine.2.txt"),
         (8, 1, "authors.txt"),
         (11, 1, "authors.txt"),
     ]
     rates = [line["learning_rate"] for line in lines if "loss" in line]
     assert (max(rates[:6]), max(rates[6:])) == (1e-4, 5e-5)
-    assert "on authors.txt, then mine.txt" in (script.run1 / "README.md").read_text()
+    assert "on authors.txt, then mine.2.txt" in (script.run1 / "README.md").read_text()
     index = CopyIndex.open(script.run1 / IN_CHECKPOINT)
     assert index.find(documents[5].replace("\n", " ")) and index.find(documents[35])
 
