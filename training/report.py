@@ -60,20 +60,22 @@ def _charts(metrics: Metrics) -> Iterator["Chart"]:
     yield Chart("Loss, in nats a token", [c for c in curves if c.points])
     if evaluations:
         shares = [(float(e.step), 100 * e.copied) for e in evaluations]
-        yield Chart("Copied from the corpus, in % of what it writes", [Curve("copied", shares)])
+        title = "Copied from the corpus, in % of what it writes"
+        yield Chart(title, [Curve("copied", shares)], least=5.0)
 
 
 class Chart:
-    """Curves over steps as coordinates of an SVG picture."""
+    """Curves over steps as coordinates of an SVG picture, whose bottom stands for zero."""
 
     width, height, left, right, bottom = _WIDTH, _HEIGHT, _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
 
-    def __init__(self, title: str, curves: Sequence[Curve]) -> None:
+    def __init__(self, title: str, curves: Sequence[Curve], *, least: float = 0.1) -> None:
+        """least: the lowest value that the picture's top stands for."""
         self.title = title
         points = [point for curve in curves for point in curve.points]
         self._first = min(x for x, _ in points)
         self._last = max(self._first + 1, *(x for x, _ in points))
-        self._high = max(1e-6, *(y for _, y in points), 1e-6)
+        self._high = max(least, *(y for _, y in points))
         self.lines = [(curve.name, " ".join(self._coordinates(curve))) for curve in curves]
         self.rows = [(self._y(value), f"{value:g}") for value in _ticks(0.0, self._high)]
         self.columns = [(self._x(step), f"{step:g}") for step in _ticks(self._first, self._last)]
