@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.quality import Quality
 from engine import HParams
+from training.measures import Prediction
 
 OURS = "ours"
 OURS_AVX2 = "ours (AVX2)"
@@ -100,7 +100,7 @@ class Results:
     versions: dict[str, str] = field(default_factory=dict)
     cases: list[Case] = field(default_factory=list)
     processes: dict[str, Process] = field(default_factory=dict)
-    quality: dict[str, Quality] = field(default_factory=dict)
+    quality: dict[str, Prediction] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
 
@@ -224,7 +224,7 @@ def _processes(processes: dict[str, Process]) -> str:
     )
 
 
-def _quality(quality: dict[str, Quality]) -> str:
+def _quality(quality: dict[str, Prediction]) -> str:
     rows = [
         [weights, f"{q.perplexity:.3f}", f"{q.bits_per_byte:.4f}"] for weights, q in quality.items()
     ]

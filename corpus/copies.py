@@ -217,6 +217,11 @@ class CopyScanner:
         self.copies.append(Copy(start, end, words, source))
 
 
+def words(text: str) -> list[str]:
+    """The words of a text, as they are written there."""
+    return _WORD.findall(text)
+
+
 def index_of(train: Path) -> Path:
     """Where the index of a corpus lies: beside it, ``train.txt.copies`` for ``train.txt``."""
     return train.with_name(f"{train.name}.copies")

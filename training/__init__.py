@@ -13,7 +13,8 @@ The rooms of a training run, in the order in which it walks through them:
 - `pytorch`: the engine on PyTorch (imports it);
 - `evaluation`: the loss on documents held out, and how much of what is written is copied;
 - `loop`: steps, progress, evaluation, saving, interruption, when to stop;
-- `metrics` and `report`: what was measured, as JSON lines and as a page.
+- `metrics` and `report`: what was measured, as JSON lines and as a page;
+- `measures` and `comparison`: finished models, measured with care and side by side.
 """
 
 from training.errors import TrainingError

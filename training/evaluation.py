@@ -3,21 +3,36 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from corpus.copies import CopyIndex
-from engine import Model, Sampling
+from engine import END_OF_TEXT, Model, Sampling
 from training.base import MODEL_FILES
 from training.dataset import Encoder, Tokens
 from training.trainer import Trainer, save_weights
 
+SAMPLING = Sampling(temperature=0.7, top_k=40)
+"""The service's default."""
+
 _MOST_TOKENS = 1 << 16  # of documents held out: more would take too long beside training
 _TEXTS = 8
 _LENGTH = 200  # tokens of each
+
+_Step = tuple[int | None, ...]
+
+
+class Written(NamedTuple):
+    """A text that a model has written."""
+
+    text: str
+    ended: bool
+    """By itself, and not for want of tokens."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,7 @@ class HeldOut:
 
 
 def write_texts(trainer: Trainer, run: Path, seed: int) -> list[str]:
-    """Texts that the weights write at a temperature of 0.7, as the service would.
+    """Texts that the weights of a run under training write.
 
     Raises:
         TrainingError, CheckpointError: the weights cannot be saved, or hold NaN.
@@ -93,21 +108,48 @@ def write_texts(trainer: Trainer, run: Path, seed: int) -> list[str]:
         for name in MODEL_FILES:
             shutil.copyfile(run / name, Path(folder, name))
         model = Model.load(folder)
-    generations = [
-        model.submit(
-            [model.tokenizer.end_of_text],
-            length=min(_LENGTH, model.hparams.n_ctx - 1),
-            sampling=Sampling(temperature=0.7, top_k=40),
-            seed=seed + number,
-        )
-        for number in range(_TEXTS)
-    ]
-    texts = []
-    for generation in generations:
-        with generation as tokens:
-            texts.append(model.tokenizer.decode(tokens).decode("utf-8", "replace"))
+    length = min(_LENGTH, model.hparams.n_ctx - 1)
+    texts = [written.text for written in write(model, texts=_TEXTS, length=length, seed=seed)]
     model.close()
     return texts
+
+
+def write(
+    model: Model,
+    *,
+    texts: int,
+    length: int,
+    seed: int,
+    progress: Callable[[Iterable[_Step]], Iterable[_Step]] = iter,
+) -> list[Written]:
+    """What a model writes of itself, one text for each seed from `seed` on.
+
+    As the service's default asks for it, but without the service's gate.
+
+    Args:
+        length: tokens of each text at most.
+        progress: wraps the iteration over the steps, which advance all texts by a token.
+    """
+    prompt = [model.tokenizer.end_of_text]
+    generations = [
+        model.submit(prompt, length=length, sampling=SAMPLING, seed=seed + number)
+        for number in range(texts)
+    ]
+    tokens: list[list[int]] = [[] for _ in generations]
+    for step in progress(zip_longest(*generations)):
+        for written, token in zip(tokens, step, strict=True):
+            if token is not None:
+                written.append(token)
+    return [
+        _written(model.tokenizer.decode(written), stopped=generation.finish_reason == "stop")
+        for written, generation in zip(tokens, generations, strict=True)
+    ]
+
+
+def _written(data: bytes, *, stopped: bool) -> Written:
+    # A model that gpt-2-simple trained elsewhere writes the delimiter out.
+    text, delimiter, _ = data.decode("utf-8", "replace").partition(END_OF_TEXT)
+    return Written(text, stopped or bool(delimiter))
 
 
 def copied(texts: Iterable[str], index: CopyIndex) -> float:
