@@ -116,6 +116,40 @@ def test_texts_are_what_the_weights_write(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_each_text_depends_on_its_own_seed_alone(tiny_checkpoint: Path) -> None:
+    model = Model.load(tiny_checkpoint)
+    texts = evaluation.write(model, texts=5, length=40, seed=1)
+    assert len(texts) == len(set(texts)) == 5
+    assert evaluation.write(model, texts=1, length=40, seed=4) == texts[3:4]
+    shorter = evaluation.write(model, texts=5, length=10, seed=1)
+    for text, begun in zip(texts, shorter, strict=True):
+        assert text.text.startswith(begun.text.rstrip("\ufffd"))  # of a character cut short
+        assert not begun.ended or begun == text
+
+
+class Recited(list[int]):
+    """A generation that is known beforehand."""
+
+    finish_reason = "length"
+
+
+class Reciter:
+    """A model that writes the delimiter out, as those do that gpt-2-simple trained."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def submit(self, prompt: Sequence[int], *, seed: int, **_: object) -> Recited:
+        assert prompt == [self.tokenizer.end_of_text]
+        texts = ["A frog.\n<|endoftext|>\nAnother", "A frog.\n<|endo"]
+        return Recited(self.tokenizer.encode(texts[seed]))
+
+
+def test_the_delimiter_written_out_ends_a_text(tiny_checkpoint: Path) -> None:
+    texts = evaluation.write(Reciter(Tokenizer.load(tiny_checkpoint)), texts=2, length=99, seed=0)
+    assert texts == [("A frog.\n", True), ("A frog.\n<|endo", False)]
+
+
 def test_the_share_copied_is_counted_in_characters(tmp_path: Path) -> None:
     words = [f"word{n}" for n in range(40)]
     corpus, path = tmp_path / "train.txt", tmp_path / "train.txt.copies"
