@@ -50,7 +50,7 @@ def _table(records: Sequence[tuple[bytes, bytes]]) -> bytes:
 
     def add(block: bytes) -> bytes:
         """Appends a block, uncompressed, with its checksum; returns its handle."""
-        handle = _varint(len(table)) + _varint(len(block))
+        handle = varint(len(table)) + varint(len(block))
         compression = b"\0"
         checksum = masked(crc32c(block + compression))
         table.extend(block + compression + struct.pack("<I", checksum))
@@ -69,7 +69,7 @@ def _block(records: Sequence[tuple[bytes, bytes]]) -> bytes:
     restarts = []
     for key, value in records:
         restarts.append(len(block))
-        block += b"\0" + _varint(len(key)) + _varint(len(value)) + key + value
+        block += b"\0" + varint(len(key)) + varint(len(value)) + key + value
     restarts = restarts or [0]
     return (
         bytes(block)
@@ -81,20 +81,20 @@ def _block(records: Sequence[tuple[bytes, bytes]]) -> bytes:
 def _entry(entry: Entry) -> bytes:
     """BundleEntryProto: dtype = 1, shape = 2, shard_id = 3, offset = 4, size = 5, crc32c = 6."""
     # TensorShapeProto: repeated Dim dim = 2 { int64 size = 1 }.
-    dims = (b"\x08" + _varint(size) for size in entry.shape)
-    shape = b"".join(b"\x12" + _varint(len(dim)) + dim for dim in dims)
+    dims = (b"\x08" + varint(size) for size in entry.shape)
+    shape = b"".join(b"\x12" + varint(len(dim)) + dim for dim in dims)
     return b"".join(
         (
-            *(b"\x08", _varint(entry.dtype)),
-            *(b"\x12", _varint(len(shape)), shape),
-            *(b"\x20", _varint(entry.offset)),
-            *(b"\x28", _varint(entry.size)),
+            *(b"\x08", varint(entry.dtype)),
+            *(b"\x12", varint(len(shape)), shape),
+            *(b"\x20", varint(entry.offset)),
+            *(b"\x28", varint(entry.size)),
             *(b"\x35", struct.pack("<I", entry.crc32c)),
         )
     )
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """Base 128, the lowest seven bits first."""
     low = bytearray()
     while number > 0x7F:
