@@ -3,6 +3,7 @@
 
 import argparse
 import re
+import shlex
 import sys
 from dataclasses import fields, replace
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TypeVar
 from corpus.documents import held_out_beside
 from engine import CheckpointError
 from training import TrainingError, base, download
-from training.finetune import ENGINES, GPT_2_SIMPLE, Corpus, Paths, finetune
+from training.finetune import ENGINES, GPT_2_SIMPLE, Corpus, Paths, finetune, usual_plan
 from training.plan import FINE_TUNING, FROM_SCRATCH, Plan
 
 EXAMPLES = """\
@@ -32,16 +33,17 @@ if it had never stopped. --steps counts the run's steps from its beginning.
 Every --eval-every steps the loss on the documents held out is measured, and how much of what the
 model writes is copied. The best weights are served; training stops when they get no better.
 
-checkpoint/<run> holds the weights, what was measured (metrics.jsonl, report.html), what training
+checkpoint/<run> holds the weights, what was measured (metrics.jsonl, report.html, and tensorboard/
+for `tensorboard --logdir checkpoint`), how it was begun and resumed (starts.jsonl), what training
 needs to go on exactly (state/, three times the weights: safe to delete when done), the index of the
 corpus by which the service knows copied words (corpus.copies), whose texts they were
-(corpus.attribution) and a model card that says so (README.md).
+(corpus.attribution) and a model card that says all this (README.md).
 """
 
 Number = TypeVar("Number", int, float)
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -199,13 +201,18 @@ def _within(number: Number, low: float, high: float) -> Number:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     args = _parse(arguments)
     given = {
         field.name: value
         for field in fields(Plan)
         if (value := getattr(args, field.name)) is not None
     }
-    plan = replace(FROM_SCRATCH if args.model == base.MINI else FINE_TUNING, **given)
+    if len(args.corpus) == 1:
+        _, steps, rate = args.corpus[0]
+        given |= {"steps": steps} if steps else {}
+        given |= {"learning_rate": rate} if rate else {}
+    plan = replace(usual_plan(args.model), **given)
     run = args.checkpoint_dir / args.run
     paths = Paths(_corpora(args, plan), run, args.models_dir, args.models_url)
     try:
@@ -213,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
             args.model,
             paths,
             plan,
+            command=shlex.join(["python", "train_gpt2.py", *arguments]),
             engine=args.engine,
             fresh=args.fresh,
             say=partial(print, flush=True),

@@ -1,11 +1,13 @@
 """A whole fine-tuning run: check the corpus, open the run's folder, train."""
 
+import platform
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import metadata
 from itertools import chain
 from pathlib import Path
 
@@ -15,16 +17,19 @@ from corpus import copies, read_documents
 from corpus.copies import CopyIndex
 from corpus.documents import replacing, write_documents
 from engine import HParams, Tokenizer
-from training import base, dataset, evaluation, loop, model_card, run
+from training import base, dataset, evaluation, history, loop, model_card, report, run
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluation import HeldOut
-from training.metrics import Evaluation
-from training.plan import Curriculum, Plan, Stage
+from training.history import Start
+from training.metrics import Evaluation, Metrics
+from training.plan import FINE_TUNING, FROM_SCRATCH, Curriculum, Plan, Stage
+from training.tracking import Tracker
 from training.trainer import Trainer, load_state, load_weights
 
 GPT_2_SIMPLE, TORCH = ENGINES = ("gpt-2-simple", "torch")
+_LIBRARIES = {GPT_2_SIMPLE: ("gpt-2-simple", "tensorflow", "numpy"), TORCH: ("torch", "numpy")}
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,17 @@ class Paths:
     models_url: str
 
 
+def usual_plan(model: str) -> Plan:
+    """What is trained of a model where nothing else is asked for."""
+    return FROM_SCRATCH if model == base.MINI else FINE_TUNING
+
+
 def finetune(
     model: str,
     paths: Paths,
     plan: Plan,
     *,
+    command: str,
     engine: str = GPT_2_SIMPLE,
     fresh: bool,
     say: Callable[[str], None],
@@ -62,6 +73,7 @@ def finetune(
 
     Args:
         model: a published name, "mini", or a folder with a checkpoint.
+        command: by which this was asked for, as the model card tells it.
         engine: which computes, one of ENGINES.
         fresh: begin anew; an earlier run of the name is set aside, not removed.
         say: is told what happens, line by line.
@@ -86,7 +98,6 @@ def finetune(
     _put_copy_index(files, paths.run)
     earlier = opened.weights.parent if opened.weights else paths.run
     model_card.carry(files, earlier, paths.run)
-    model_card.write(paths.run, model, files)
     tokenizer, n_ctx = Tokenizer.load(paths.run), opened.hparams.n_ctx
     curriculum = Curriculum(plan, [_stage(corpus, tokenizer) for corpus in paths.corpora])
     for corpus, stage in zip(paths.corpora, curriculum.stages, strict=True):
@@ -102,24 +113,55 @@ def finetune(
             load_state(trainer, state, start)
         elif opened.weights:
             load_weights(trainer, opened.weights)
-        return loop.train(
-            trainer,
-            curriculum,
-            run=paths.run,
-            start=start,
-            moments_from=0 if state else start,
-            evaluate=partial(_evaluate, trainer, curriculum, held_out, paths.run),
-            say=say,
+        begun = Start(
+            step=start,
+            command=command,
+            model=model,
+            corpus=", then ".join(file.name for file in files),
+            documents=sum(len(stage.data.starts) for stage in curriculum.stages),
+            tokens=sum(len(stage.data.tokens) for stage in curriculum.stages),
+            engine=engine,
+            learning_rate=plan.learning_rate,
+            settings=_unusual(model, plan),
+            versions=_versions(engine),
         )
+        history.add(paths.run, begun)
+        with Tracker(paths.run, start) as tracker:
+            return loop.train(
+                trainer,
+                curriculum,
+                run=paths.run,
+                start=start,
+                moments_from=0 if state else start,
+                evaluate=partial(_evaluate, trainer, curriculum, held_out, paths.run),
+                tracker=tracker,
+                describe=partial(_describe, paths.run, tracker.metrics),
+                say=say,
+            )
     finally:
         trainer.close()
-        model_card.write(paths.run, model, files)
 
 
 def _stage(corpus: Corpus, tokenizer: Tokenizer) -> Stage:
     bar = tqdm(read_documents(corpus.path), "Encoding", unit=" documents", leave=False)
     data = Dataset.encode(bar, tokenizer)
     return Stage(corpus.path.name, data, corpus.steps, corpus.learning_rate)
+
+
+def _unusual(model: str, plan: Plan) -> dict[str, float]:
+    """The values of a plan, but for the learning rate, that are not the usual ones."""
+    usual = asdict(usual_plan(model)) | {"learning_rate": plan.learning_rate}
+    return {name: value for name, value in asdict(plan).items() if value != usual[name]}
+
+
+def _versions(engine: str) -> dict[str, str]:
+    versions = {name: metadata.version(name) for name in _LIBRARIES[engine]}
+    return versions | {"Python": platform.python_version()}
+
+
+def _describe(folder: Path, metrics: Metrics) -> None:
+    report.write(folder, metrics)
+    model_card.write(folder)
 
 
 def _trainer(engine: str, hparams: HParams, plan: Plan) -> Trainer:

@@ -13,10 +13,10 @@ from types import FrameType
 
 from tqdm import tqdm
 
-from training import report
 from training import run as run_folder
 from training.metrics import Evaluation, Metrics, Step
 from training.plan import Curriculum
+from training.tracking import Tracker
 from training.trainer import Trainer
 
 
@@ -28,6 +28,8 @@ def train(
     start: int,
     moments_from: int,
     evaluate: Callable[[int], Evaluation],
+    tracker: Tracker,
+    describe: Callable[[], None],
     say: Callable[[str], None],
 ) -> signal.Signals | None:
     """Train from step start to the curriculum's end, or until more would make the model worse.
@@ -38,13 +40,15 @@ def train(
     Args:
         moments_from: the step after which Adam's moments began.
         evaluate: measures the weights after so many steps.
+        tracker: is told of each step and each evaluation.
+        describe: writes anew, after each save, what tells readers of the run.
         say: is told of each evaluation, and why training stops.
 
     Returns:
         The signal that ended it early; None otherwise.
     """
     plan, steps = curriculum.plan, curriculum.steps
-    metrics = Metrics(run, start)
+    metrics = tracker.metrics
     step = saved = start
 
     def save() -> None:
@@ -52,7 +56,7 @@ def train(
         best = metrics.best
         serve = best is None or best.step == step or not run_folder.begun(run)
         run_folder.save(run, trainer, step, serve=serve, rounded=plan.round_weights)
-        report.write(run, metrics)
+        describe()
         saved = step
 
     with (
@@ -62,7 +66,7 @@ def train(
 
         def look() -> None:
             evaluation = evaluate(step)
-            metrics.add(evaluation)
+            tracker.add(evaluation)
             with bar.external_write_mode():
                 say(_told(evaluation, is_best=evaluation == metrics.best))
             save()
@@ -77,7 +81,7 @@ def train(
             step += 1
             seconds = time.perf_counter() - began
             size = sum(batch.size for batch in batches)
-            metrics.add(Step(step, loss, rate, metrics.seconds + seconds, metrics.tokens + size))
+            tracker.add(Step(step, loss, rate, metrics.seconds + seconds, metrics.tokens + size))
             bar.set_postfix_str(
                 f"loss={loss:.2f} avg={metrics.average():.2f} {size / seconds:,.0f} tokens/s",
                 refresh=False,

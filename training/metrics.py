@@ -11,6 +11,8 @@ from pathlib import Path
 
 from training.files import write_text
 
+NAME = "metrics.jsonl"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -54,10 +56,10 @@ class Metrics:
 
     def __init__(self, folder: Path, step: int) -> None:
         """Reads what the run measured up to step; later lines belong to steps that were lost."""
-        self._path = folder / "metrics.jsonl"
+        self._path = folder / NAME
         self.steps: list[Step] = []
         self.evaluations: list[Evaluation] = []
-        for measured in _read(self._path):
+        for measured in read(folder):
             if measured.step <= step:
                 self._keep(measured)
         kept: list[Step | Evaluation] = [*self.steps, *self.evaluations]
@@ -110,8 +112,9 @@ def _line(measured: Step | Evaluation) -> str:
     return json.dumps(values) + "\n"
 
 
-def _read(path: Path) -> Iterator[Step | Evaluation]:
-    """Whole lines; a kill may have left a part of one at the end."""
+def read(folder: Path) -> Iterator[Step | Evaluation]:
+    """What metrics.jsonl of a run tells, without the part of a line that a kill may have left."""
+    path = folder / NAME
     if not path.is_file():
         return
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -1,13 +1,15 @@
 """README.md of a run: what the model was made of, and on which terms it may be used."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from corpus import attribution
 from corpus.documents import CorpusError
-from training import base, run
+from training import base, history, metrics, run
 from training.errors import TrainingError
 from training.files import write_text
+from training.history import Start
+from training.metrics import Evaluation, Step
 
 NAME = "README.md"
 
@@ -28,37 +30,83 @@ def carry(corpora: Iterable[Path], earlier: Path, folder: Path) -> None:
     attribution.put(folder / attribution.IN_CHECKPOINT, attribution.joined(known))
 
 
-def write(folder: Path, model: str, corpora: Iterable[Path]) -> None:
-    """Write the card of a run that was begun from a model and trained on corpora.
+def write(folder: Path) -> None:
+    """Write the card of a run from what its folder tells of it.
 
     A card that somebody made his own, by removing the mark at its top, is left alone.
     """
     path = folder / NAME
     if path.exists() and _MARK not in path.read_text(encoding="utf-8", errors="replace"):
         return
-    write_text(path, _card(folder, model, corpora))
+    write_text(path, "\n".join(_lines(folder)))
 
 
-def _card(folder: Path, model: str, corpora: Iterable[Path]) -> str:
+def _lines(folder: Path) -> Iterator[str]:
+    starts = list(history.read(folder))
+    measured = list(metrics.read(folder))
+    steps = [m for m in measured if isinstance(m, Step)]
+    served = run.counter(folder)
     terms = attribution.of_checkpoint(folder)
-    if model == base.MINI:
-        origin = "trained from scratch"
-    elif model in base.PUBLISHED:
-        origin = f"fine-tuned from {model} (OpenAI's weights, under its modified MIT licence)"
-    else:
-        origin = f"fine-tuned from {Path(model).resolve().name}"
-    steps = run.counter(folder)
-    lines = ["---", "pipeline_tag: text-generation"]
+    yield from ("---", "pipeline_tag: text-generation")
     if ids := attribution.license_ids(terms):
-        lines += ["license: other", f"license_name: {' AND '.join(ids).lower()}"]
-    lines += ["---", _MARK, "", f"# {folder.resolve().name}", ""]
-    lines.append(
-        f"A GPT-2, {origin} on {', then '.join(corpus.name for corpus in corpora)}"
-        + (f", {steps:,} steps. " if steps else ". ")
-        + "A machine writes what it writes: tell those who read it."
+        yield from ("license: other", f"license_name: {' AND '.join(ids).lower()}")
+    yield from ("---", _MARK, "", f"# {folder.resolve().name}", "")
+    corpora = " and ".join(dict.fromkeys(start.corpus for start in starts))
+    yield (
+        f"A GPT-2, {_origin(starts[0].model)} on {corpora}, {served:,} steps. "
+        "A machine writes what it writes: tell those who read it."
     )
     if attribution.is_non_commercial(terms):
-        lines += ["", f"**{attribution.NON_COMMERCIAL}**"]
-    lines += ["", "## Whose texts it was trained on", ""]
-    lines.append(terms or "No attribution came with the corpus.\n")
-    return "\n".join(lines)
+        yield from ("", f"**{attribution.NON_COMMERCIAL}**")
+    yield from ("", "## How it was trained", "")
+    if steps:
+        last = steps[-1]
+        yield (
+            f"{last.step:,} steps read {last.tokens:,} tokens in {last.seconds / 60:,.1f} minutes; "
+            f"the weights are those after step {served:,}."
+        )
+    for start in starts:
+        yield from _told(start)
+    yield from _quality([m for m in measured if isinstance(m, Evaluation)], served)
+    yield from ("", "## Whose texts it was trained on", "")
+    yield terms or "No attribution came with the corpus.\n"
+
+
+def _origin(model: str) -> str:
+    if model == base.MINI:
+        return "trained from scratch"
+    if model in base.PUBLISHED:
+        return f"fine-tuned from {model} (OpenAI's weights, under its modified MIT licence)"
+    return f"fine-tuned from {Path(model).resolve().name}"
+
+
+def _told(start: Start) -> Iterator[str]:
+    when = f"After step {start.step:,}" if start.step else "From the beginning"
+    yield from ("", f"{when}:", "", f"    {start.command}", "")
+    yield f"- corpus: {start.corpus}, {start.documents:,} documents, {start.tokens:,} tokens"
+    versions = ", ".join(f"{name} {version}" for name, version in start.versions.items())
+    yield f"- engine: {start.engine} ({versions})"
+    yield f"- learning rate: {start.learning_rate:g}"
+    if start.settings:
+        settings = ", ".join(f"{name} {value}" for name, value in start.settings.items())
+        yield f"- other than by default: {settings}"
+
+
+def _quality(evaluations: Sequence[Evaluation], served: int) -> Iterator[str]:
+    """A table of the first evaluation and of the last that the served weights had."""
+    had = [evaluation for evaluation in evaluations if evaluation.step <= served]
+    if not had:
+        return
+    columns = had[:1] + had[1:][-1:]
+    yield from ("", "## How good it is", "")
+    yield "|  | " + " | ".join(f"step {e.step:,}" for e in columns) + " |"
+    yield "| --- |" + " --: |" * len(columns)
+    if all(e.valid_loss is not None for e in columns):
+        yield _row("held out: loss, nats a token", [f"{e.valid_loss:.3f}" for e in columns])
+        yield _row("held out: perplexity of a token", [f"{e.perplexity:,.1f}" for e in columns])
+        yield _row("held out: bits a byte", [f"{e.bits_per_byte:.3f}" for e in columns])
+    yield _row("copied from the corpus, of what it writes", [f"{e.copied:.1%}" for e in columns])
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"

@@ -12,6 +12,7 @@ from training.dataset import Dataset
 from training.metrics import Evaluation, Metrics
 from training.plan import FROM_SCRATCH, Curriculum, Plan, Stage
 from training.pytorch import PyTorch
+from training.tracking import Tracker
 
 DATA = Dataset(np.arange(5000, dtype=np.int32), np.array([0, 700, 3000], np.int32))
 HPARAMS = HParams(n_vocab=5000, n_ctx=16, n_embd=4, n_head=1, n_layer=1)
@@ -38,6 +39,8 @@ class Run:
             start=start,
             moments_from=0,
             evaluate=self.evaluate,
+            tracker=Tracker(self.folder, start),
+            describe=lambda: None,
             say=self.said.append,
         )
 

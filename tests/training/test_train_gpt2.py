@@ -1,10 +1,12 @@
 """train_gpt2.py as its users run it: begin, interrupt, resume, begin anew, mistakes."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -93,7 +95,7 @@ def test_begins_samples_ends_and_goes_on(
     assert (script.run1 / "report.html").read_text().startswith("<!doctype html>")
 
     card = script.run1 / "README.md"
-    assert "5 steps" in card.read_text()
+    assert ", 5 steps." in card.read_text()
 
     again = script(*options, "--steps", 5)
     assert again.returncode == 0
@@ -102,7 +104,12 @@ def test_begins_samples_ends_and_goes_on(
     more = script(*options, "--steps", 7)
     assert more.returncode == 0, more.stderr
     assert "after step 5" in more.stdout
-    assert "7 steps" in card.read_text()
+    assert ", 7 steps." in card.read_text()
+    for first, steps in (("From the beginning", 5), ("After step 5", 7)):
+        told = f"{first}:\n\n    python train_gpt2.py --model {tiny_checkpoint} --corpus {corpus} "
+        assert f"{told}--steps {steps}" in card.read_text()
+    versions = [f"{name} {version(name)}" for name in ("gpt-2-simple", "tensorflow", "numpy")]
+    assert f"- engine: gpt-2-simple ({', '.join(versions)}, Python" in card.read_text()
     assert_whole(script.run1, 7)
     assert script.metrics() == [1, 2, 3, 4, 5, 6, 7]
 
@@ -279,6 +286,31 @@ def test_corpora_are_learned_one_after_another(
     assert wrong.returncode == 2 and "each needs its steps" in wrong.stderr
     wrong = script(*options, *map(str, corpora), "--valid", "v.txt")
     assert wrong.returncode == 2 and "as many files as --corpus" in wrong.stderr
+
+
+def test_only_what_is_asked_for_is_imported(
+    script: Script, corpus: Path, tiny_checkpoint: Path
+) -> None:
+    """TensorFlow takes seconds and half a gigabyte."""
+    program = f"""
+import sys
+import train_gpt2
+options = ["--model", {str(tiny_checkpoint)!r}, "--corpus", {str(corpus)!r}]
+train_gpt2.main([*options, "--steps", "1", "--engine", "torch"])
+print(sorted({{"tensorflow", "tensorboard", "mlflow"}} & set(sys.modules)))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=script.folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert list(script.run1.glob("tensorboard/events.out.tfevents.*"))
 
 
 def test_mini_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:
