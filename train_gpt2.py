@@ -38,6 +38,9 @@ for `tensorboard --logdir checkpoint`), how it was begun and resumed (starts.jso
 needs to go on exactly (state/, three times the weights: safe to delete when done), the index of the
 corpus by which the service knows copied words (corpus.copies), whose texts they were
 (corpus.attribution) and a model card that says all this (README.md).
+
+If MLFLOW_TRACKING_URI is set, the run is tracked there, too (pip install mlflow-skinny), in the
+experiment MLFLOW_EXPERIMENT_NAME, train_gpt2 by default.
 """
 
 Number = TypeVar("Number", int, float)

@@ -14,7 +14,7 @@ The rooms of a training run, in the order in which it walks through them:
 - `evaluation`: the loss on documents held out, and how much of what is written is copied;
 - `loop`: steps, progress, evaluation, saving, interruption, when to stop;
 - `metrics` and `report`: what was measured, as JSON lines and as a page;
-- `tracking`: whom it is told besides: `tensorboard`'s event files;
+- `tracking`: whom it is told besides: `tensorboard`'s event files, and `mlflow_run`;
 - `history` and `model_card`: how the run came about, as JSON lines and for those who get the model.
 - `measures` and `comparison`: finished models, measured with care and side by side.
 """

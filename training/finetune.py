@@ -126,7 +126,9 @@ def finetune(
             versions=_versions(engine),
         )
         history.add(paths.run, begun)
-        with Tracker(paths.run, start) as tracker:
+        parameters = asdict(plan) | asdict(begun)
+        del parameters["step"], parameters["settings"]
+        with Tracker(paths.run, start, parameters, say) as tracker:
             return loop.train(
                 trainer,
                 curriculum,

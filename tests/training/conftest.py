@@ -1,4 +1,4 @@
-"""A small corpus."""
+"""A small corpus, and no MLflow server."""
 
 from pathlib import Path
 
@@ -12,6 +12,12 @@ _DEEDS = [
     "hides behind the baker's cart",
 ]
 _ENDS = ['"We will be back!" they shout.', "The rain stops at last.", "Nobody says a word."]
+
+
+@pytest.fixture(autouse=True)
+def _untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's MLflow server is not for the runs of tests."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ class Run:
             start=start,
             moments_from=0,
             evaluate=self.evaluate,
-            tracker=Tracker(self.folder, start),
+            tracker=Tracker(self.folder, start, {}, self.said.append),
             describe=lambda: None,
             say=self.said.append,
         )
