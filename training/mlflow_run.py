@@ -147,9 +147,9 @@ class MlflowRun:
         )
         run = self._client.create_run(experiment_id, run_name=self._folder.resolve().name)
         id: str = run.info.run_id
+        write_text(self._folder / _ID, f"{id}\n")
         params = [self._mlflow.entities.Param(n, v) for n, v in self._parameters.items()]
         self._client.log_batch(id, params=params)
-        write_text(self._folder / _ID, f"{id}\n")
         return id
 
 

@@ -148,6 +148,26 @@ def test_mlflow_is_told_of_a_run_and_of_how_it_goes_on(
     assert said == []
 
 
+def test_a_run_that_the_server_does_not_know_begins_there_with_all_its_steps(
+    run: Path, said: list[str], mlflow: Any
+) -> None:
+    with Tracker(run, 0, PARAMETERS, said.append) as tracker:
+        measure(tracker, 1, 20)
+    first = tracked(mlflow).info.run_id
+    mlflow.delete_run(first)
+    with Tracker(run, 20, PARAMETERS, said.append):
+        pass
+    second = tracked(mlflow).info.run_id
+    assert second != first
+    assert [step for step, _ in history(mlflow, "train/loss")] == [10, 20]
+    (run / "mlflow_run_id").write_text(f"{'0' * 32}\n")  # another server's
+    mlflow.delete_run(second)
+    with Tracker(run, 20, PARAMETERS, said.append):
+        pass
+    assert [step for step, _ in history(mlflow, "copied")] == [10, 20]
+    assert said == []
+
+
 def test_a_server_that_is_away_is_told_once_and_gets_all_when_it_is_back(
     run: Path, said: list[str], mlflow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
