@@ -13,7 +13,15 @@ from typing import TypeVar
 from corpus.documents import held_out_beside
 from engine import CheckpointError
 from training import TrainingError, base, download
-from training.finetune import ENGINES, GPT_2_SIMPLE, Corpus, Paths, finetune, usual_plan
+from training.finetune import (
+    ENGINES,
+    GPT_2_SIMPLE,
+    PRECISIONS,
+    Corpus,
+    Paths,
+    finetune,
+    usual_plan,
+)
 from training.plan import FINE_TUNING, FROM_SCRATCH, Plan
 
 EXAMPLES = """\
@@ -87,6 +95,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         choices=ENGINES,
         default=GPT_2_SIMPLE,
         help="what computes; torch needs `pip install torch`; both write the same checkpoints",
+    )
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        help="in which torch multiplies matrices; default bfloat16 where the GPU or the processor "
+        "has instructions for it, otherwise float32, in which the rest is computed in any case",
     )
     add("--run", type=_name, default="run1", help="its folder is checkpoint/<run>; default run1")
     add("--fresh", action="store_true", help="begin anew; an earlier run is renamed, not removed")
@@ -225,6 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
             plan,
             command=shlex.join(["python", "train_gpt2.py", *arguments]),
             engine=args.engine,
+            precision=args.precision,
             fresh=args.fresh,
             say=partial(print, flush=True),
         )

@@ -29,6 +29,7 @@ from training.tracking import Tracker
 from training.trainer import Trainer, load_state, load_weights
 
 GPT_2_SIMPLE, TORCH = ENGINES = ("gpt-2-simple", "torch")
+FLOAT32, BFLOAT16 = PRECISIONS = ("float32", "bfloat16")
 _LIBRARIES = {GPT_2_SIMPLE: ("gpt-2-simple", "tensorflow", "numpy"), TORCH: ("torch", "numpy")}
 
 
@@ -66,6 +67,7 @@ def finetune(
     *,
     command: str,
     engine: str = GPT_2_SIMPLE,
+    precision: str | None = None,
     fresh: bool,
     say: Callable[[str], None],
 ) -> signal.Signals | None:
@@ -75,6 +77,8 @@ def finetune(
         model: a published name, "mini", or a folder with a checkpoint.
         command: by which this was asked for, as the model card tells it.
         engine: which computes, one of ENGINES.
+        precision: in which matrices are multiplied, one of PRECISIONS; None: with torch bfloat16
+            where the hardware has instructions for it, otherwise float32.
         fresh: begin anew; an earlier run of the name is set aside, not removed.
         say: is told what happens, line by line.
 
@@ -85,6 +89,8 @@ def finetune(
         TrainingError, CheckpointError, OSError: something that the user can put right; what was
             saved stays.
     """
+    if engine == GPT_2_SIMPLE and precision == BFLOAT16:
+        raise TrainingError(f"--precision {BFLOAT16} needs --engine {TORCH}")
     for corpus in paths.corpora:
         dataset.check(corpus.path)
     opened, start, state = _open(model, paths, fresh, say)
@@ -107,7 +113,7 @@ def finetune(
             say(f"Warning: {warning}.")
     held_out = [_held_out(corpus.valid, tokenizer, n_ctx, say) for corpus in paths.corpora]
 
-    trainer = _trainer(engine, opened.hparams, plan)
+    trainer = _trainer(engine, precision, opened.hparams, plan)
     try:
         if state:
             load_state(trainer, state, start)
@@ -166,14 +172,17 @@ def _describe(folder: Path, metrics: Metrics) -> None:
     model_card.write(folder)
 
 
-def _trainer(engine: str, hparams: HParams, plan: Plan) -> Trainer:
+def _trainer(engine: str, precision: str | None, hparams: HParams, plan: Plan) -> Trainer:
     # Imported only here, as it takes seconds: mistakes were reported without the wait.
     if engine == TORCH:
         try:
-            from training.pytorch import PyTorch  # noqa: PLC0415
+            from training.pytorch import PyTorch, multiplies_bfloat16  # noqa: PLC0415
         except ModuleNotFoundError:
             raise TrainingError("PyTorch is not installed: pip install torch") from None
-        return PyTorch(hparams, seed=plan.seed, weight_decay=plan.weight_decay)
+        bfloat16 = precision == BFLOAT16 if precision else multiplies_bfloat16()
+        return PyTorch(
+            hparams, seed=plan.seed, weight_decay=plan.weight_decay, bfloat16=bfloat16
+        )
     from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
 
     return Gpt2Simple(hparams, seed=plan.seed, weight_decay=plan.weight_decay)

@@ -73,10 +73,18 @@ def _first(name: str, shape: tuple[int, ...], hp: HParams) -> Tensor:
     return torch.randn(shape) * width
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the GPU, or the processor where there is none, has instructions for bfloat16."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
 class PyTorch:
     """A GPT-2 under training (see `trainer.Trainer`): on the GPU where there is one.
 
-    bfloat16: matrices are multiplied in bfloat16; weights, sums and the loss stay float32.
+    bfloat16: steps multiply matrices in bfloat16; weights, moments and the loss stay float32, and
+    so does all of `losses`, by which runs are compared.
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class PyTorch:
         all_batches = list(batches)
         total = 0.0
         for batch in all_batches:
-            loss = self._losses(batch).mean() / len(all_batches)
+            loss = self._losses(batch, self._bfloat16).mean() / len(all_batches)
             torch.autograd.backward(loss)
             total += loss.item()
         norm = nn.utils.clip_grad_norm_(self._weights.values(), CLIP_NORM)
@@ -124,7 +132,7 @@ class PyTorch:
 
     def losses(self, batch: Tokens) -> Array:
         with torch.no_grad():
-            losses: Array = self._losses(batch).cpu().numpy()
+            losses: Array = self._losses(batch, bfloat16=False).cpu().numpy()
         return losses
 
     def get(self, name: str) -> Array:
@@ -142,9 +150,9 @@ class PyTorch:
     def close(self) -> None:
         del self._model, self._weights, self._optimizer
 
-    def _losses(self, batch: Tokens) -> Tensor:
+    def _losses(self, batch: Tokens, bfloat16: bool) -> Tensor:
         tokens = torch.from_numpy(batch.astype(np.int64)).to(self._device)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
             losses: Tensor = self._model(tokens)
         return losses
 
