@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import islice, product
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine import END_OF_TEXT, Checkpoint, HParams
 from engine.tokenizer import bytes_to_unicode
 
 ROOT = Path(__file__).parent.parent
-_GPT2_SMALL = {"n_vocab": 50257, "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12}
+_GPT2_SMALL = HParams(n_vocab=50257, n_ctx=1024, n_embd=768, n_head=12, n_layer=12)
 
 
 class BenchError(Exception):
@@ -41,17 +41,22 @@ class Formats:
 
 
 def random_124m(cache: Path) -> Path:
-    """A checkpoint folder with GPT-2 small's shape, random weights and a made-up vocabulary.
+    """A checkpoint folder with GPT-2 small's shape (see `random_checkpoint`)."""
+    return random_checkpoint(cache, "124M", _GPT2_SMALL)
+
+
+def random_checkpoint(cache: Path, name: str, hparams: HParams) -> Path:
+    """A checkpoint folder with random weights and a made-up vocabulary, cache/name.
 
     The time a token takes depends neither on the values of the weights nor on the vocabulary.
     """
-    folder = cache / "124M"
+    folder = cache / name
     if not folder.is_dir():
-        aside = _fresh(cache / "124M.aside")
-        _write_vocabulary(aside, _GPT2_SMALL["n_vocab"])
+        aside = _fresh(cache / f"{name}.aside")
+        _write_vocabulary(aside, hparams.n_vocab)
         _run(
             *(sys.executable, ROOT / "tests" / "make_checkpoint.py", aside / "checkpoint"),
-            *(json.dumps(_GPT2_SMALL), "--vocabulary", aside, "--scale", "1"),
+            *(json.dumps(asdict(hparams)), "--vocabulary", aside, "--scale", "1"),
         )
         # TensorFlow has written the path that is about to change.
         (aside / "checkpoint" / "checkpoint").write_text('model_checkpoint_path: "model-3"\n')

@@ -180,9 +180,7 @@ def _trainer(engine: str, precision: str | None, hparams: HParams, plan: Plan) -
         except ModuleNotFoundError:
             raise TrainingError("PyTorch is not installed: pip install torch") from None
         bfloat16 = precision == BFLOAT16 if precision else multiplies_bfloat16()
-        return PyTorch(
-            hparams, seed=plan.seed, weight_decay=plan.weight_decay, bfloat16=bfloat16
-        )
+        return PyTorch(hparams, seed=plan.seed, weight_decay=plan.weight_decay, bfloat16=bfloat16)
     from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
 
     return Gpt2Simple(hparams, seed=plan.seed, weight_decay=plan.weight_decay)

@@ -76,7 +76,7 @@ def _first(name: str, shape: tuple[int, ...], hp: HParams) -> Tensor:
 def multiplies_bfloat16() -> bool:
     """Whether the GPU, or the processor where there is none, has instructions for bfloat16."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
