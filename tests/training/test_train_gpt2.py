@@ -221,6 +221,21 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
     assert Checkpoint(runs[0]).identity == Checkpoint(runs[1]).identity
 
 
+def test_bfloat16_needs_torch(script: Script, corpus: Path, tiny_checkpoint: Path) -> None:
+    options = ("--model", tiny_checkpoint, "--corpus", corpus, "--steps", 1)
+    result = script(*options, "--precision", "bfloat16")
+    assert result.returncode == 1
+    assert result.stderr == "train_gpt2.py: --precision bfloat16 needs --engine torch\n"
+    assert not script.run1.exists()
+    for precision in ("float32", "bfloat16"):
+        run = ("--engine", "torch", "--precision", precision, "--run", precision)
+        assert script(*options, *run).returncode == 0
+    identities = [
+        Checkpoint(script.run1.with_name(run)).identity for run in ("float32", "bfloat16")
+    ]
+    assert identities[0] != identities[1]
+
+
 def test_one_engine_goes_on_with_the_others_run(
     script: Script, corpus: Path, tiny_checkpoint: Path
 ) -> None:

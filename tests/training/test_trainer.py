@@ -99,6 +99,26 @@ def test_loss_is_gpt2s(trainer: Trainer) -> None:
     assert trainer.step([batch], 1e-3) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("length", [2, 3, 6])
+def test_short_windows_have_their_losses(trainer: Trainer, length: int) -> None:
+    """Some of the parts into which attention divides a window are empty."""
+    batch = draw(2, length)
+    expected = reference_loss(weights_of(trainer), batch, HPARAMS.n_head)
+    assert trainer.losses(batch).mean() == pytest.approx(expected, rel=1e-5)
+    assert trainer.step([batch], 1e-3) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bfloat16_is_for_steps_alone() -> None:
+    """What they multiply; the losses by which runs are compared stay the same."""
+    exact, rounded = (PyTorch(HPARAMS, seed=3, bfloat16=bfloat16) for bfloat16 in (False, True))
+    batch = draw(4, 32)
+    assert (rounded.losses(batch) == exact.losses(batch)).all()
+    loss = exact.step([batch], 1e-3)
+    assert rounded.step([batch], 1e-3) == pytest.approx(loss, abs=1e-2)
+    assert (rounded.get("model/wte") != exact.get("model/wte")).any()
+    assert rounded.get("model/wte").dtype == np.float32
+
+
 def test_steps_lower_the_loss(trainer: Trainer) -> None:
     batch = draw(2, 32)
     first = trainer.step([batch], 1e-3)
