@@ -113,6 +113,7 @@ def test_begins_samples_ends_and_goes_on(
     assert_whole(script.run1, 7)
     assert script.metrics() == [1, 2, 3, 4, 5, 6, 7]
 
+    options = (*options, *TORCH)
     rounded = script(*options, "--steps", 8, "--round-weights", "--batch-size", 2)
     assert rounded.returncode == 0, rounded.stderr
     assert_whole(script.run1, 8)
@@ -199,13 +200,13 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
     """The same losses, learning rates and weights, to the last bit."""
     options = ("--model", tiny_checkpoint, "--corpus", corpus, "--engine", engine)
     options += ("--accumulate-gradients", 1, "--weight-decay", 0.1, "--save-every", 2)
-    process = script.start(*options, "--steps", 120)
+    process = script.start(*options, "--steps", 40)
     script.wait_for_steps(process, 5)
     process.kill()
     process.wait(60)
-    resumed = script(*options, "--steps", 120)
+    resumed = script(*options, "--steps", 40)
     assert resumed.returncode == 0, resumed.stderr
-    straight = script(*options, "--steps", 120, "--run", "straight")
+    straight = script(*options, "--steps", 40, "--run", "straight")
     assert straight.returncode == 0, straight.stderr
     runs = [script.run1, script.run1.with_name("straight")]
     measured = [
@@ -216,7 +217,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(
         ]
         for run in runs
     ]
-    assert len(measured[0]) == 120
+    assert len(measured[0]) == 40
     assert measured[0] == measured[1]
     assert Checkpoint(runs[0]).identity == Checkpoint(runs[1]).identity
 
@@ -245,8 +246,6 @@ def test_one_engine_goes_on_with_the_others_run(
     assert result.returncode == 0, result.stderr
     assert "after step 2" in result.stdout
     assert_whole(script.run1, 4)
-    assert script(*options, "--steps", 5).returncode == 0
-    assert_whole(script.run1, 5)
 
 
 def test_documents_held_out_decide(
