@@ -62,9 +62,12 @@ class Metrics:
         for measured in read(folder):
             if measured.step <= step:
                 self._keep(measured)
-        kept: list[Step | Evaluation] = [*self.steps, *self.evaluations]
-        kept.sort(key=lambda measured: measured.step)
-        write_text(self._path, "".join(map(_line, kept)))
+        write_text(self._path, "".join(map(_line, self.in_order())))
+
+    def in_order(self) -> list[Step | Evaluation]:
+        """Steps and evaluations as they were made."""
+        measured: list[Step | Evaluation] = [*self.steps, *self.evaluations]
+        return sorted(measured, key=lambda one: one.step)
 
     @property
     def seconds(self) -> float:

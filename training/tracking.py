@@ -47,8 +47,7 @@ class Tracker:
         self._last = Step(0, 0.0, 0.0, 0.0, 0)
         self._points: list[Point] = []
         self._events = EventFile(run / _EVENTS)
-        kept: list[Step | Evaluation] = [*self.metrics.steps, *self.metrics.evaluations]
-        for measured in sorted(kept, key=lambda measured: measured.step):
+        for measured in self.metrics.in_order():
             self._pass_on(measured)
         self._mlflow = self._open_mlflow(run, start, parameters)
 
