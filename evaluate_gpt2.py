@@ -43,8 +43,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "checkpoints",
         nargs="+",
         metavar="CHECKPOINT",
-        help=f"a checkpoint folder, a GGUF file, or {', '.join(base.PUBLISHED)} (in models/, or "
-        "downloaded there)",
+        help=f"a checkpoint folder, a GGUF file, {base.MINI}, or {', '.join(base.PUBLISHED)} (in "
+        "models/, or downloaded there)",
     )
     add(
         "--text",
@@ -95,7 +95,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     texts = _read(args.text)
     if args.json and (args.json.is_dir() or not args.json.parent.is_dir()):
         raise TrainingError(f"--json {args.json} is not a file's name in a folder that is there")
-    paths = [comparison.locate(name, args.models_dir) for name in args.checkpoints]
+    paths = [base.locate(name, args.models_dir) for name in args.checkpoints]
     strides = [comparison.stride_of(path, args.stride) for path in paths]
     models = [
         comparison.measure(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write a model in the formats of other programs: GGUF for llama.cpp, a folder for transformers."""
+"""Write a model in other formats: GGUF for llama.cpp, a folder for transformers, gpt-2-simple."""
 
 import argparse
 import shutil
@@ -11,7 +11,15 @@ from tqdm import tqdm
 
 from corpus import attribution
 from corpus.documents import CorpusError
-from engine import CheckpointError, GgufModel, Source, open_source, write_gguf, write_huggingface
+from engine import (
+    CheckpointError,
+    GgufModel,
+    Source,
+    open_source,
+    write_checkpoint,
+    write_gguf,
+    write_huggingface,
+)
 
 EXAMPLES = """\
 examples:
@@ -22,11 +30,13 @@ examples:
       more exact and twice as large; llama-quantize makes smaller ones of it
   python export_model.py checkpoint/run1 --to hf
       the folder checkpoint/run1-hf, for transformers' from_pretrained()
+  python export_model.py models/mini --to gpt-2-simple --out checkpoint/mine
+      TensorFlow's checkpoint, as gpt-2-simple loads it and leaves it
   python export_model.py someones-gpt2.gguf --to hf
       a GGUF file is read as a checkpoint is
 
 A GGUF file says under general.license and general.description whose texts the model was trained
-on, and the folder holds the model card, where the checkpoint knows it.
+on, and a folder holds the model card, where the checkpoint knows it.
 
 A file takes its name only when it is complete; one that was there is replaced.
 """
@@ -38,16 +48,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="a checkpoint folder or a GGUF file")
-    add("--to", choices=("gguf", "hf"), required=True)
+    add("--to", choices=("gguf", "hf", "gpt-2-simple"), required=True)
     add("--type", choices=("q8_0", "f16", "f32"), help="of a GGUF file's weights; default q8_0")
     add("--out", type=Path, metavar="PATH", help="default: beside CHECKPOINT, see the examples")
     args = parser.parse_args(arguments)
-    if args.to == "hf" and args.type not in (None, "f32"):
-        parser.error("--type: with --to hf the weights are f32")
+    if args.to != "gguf" and args.type not in (None, "f32"):
+        parser.error(f"--type: with --to {args.to} the weights are f32")
     args.type = args.type or "q8_0"
     if args.out is None:
         stem = args.checkpoint.resolve().name.removesuffix(".gguf")
-        name = f"{stem}-{args.type}.gguf" if args.to == "gguf" else f"{stem}-hf"
+        name = f"{stem}-{args.type}.gguf" if args.to == "gguf" else f"{stem}-{args.to}"
         args.out = args.checkpoint.resolve().with_name(name)
     if not args.out.name or (args.to == "gguf" and args.out.is_dir()):
         parser.error(f"--out: {args.out} is a folder that is there already: give a new name")
@@ -80,7 +90,8 @@ def main(arguments: list[str] | None = None) -> int:
                 progress=progress,
             )
         else:
-            write_huggingface(source, args.out, progress=progress)
+            write = write_huggingface if args.to == "hf" else write_checkpoint
+            write(source, args.out, progress=progress)
             for name in ("README.md", attribution.IN_CHECKPOINT):
                 if (args.checkpoint / name).is_file():
                     shutil.copyfile(args.checkpoint / name, args.out / name)

@@ -17,19 +17,20 @@ from training.finetune import (
     ENGINES,
     GPT_2_SIMPLE,
     PRECISIONS,
+    TORCH,
     Corpus,
     Paths,
     finetune,
     usual_plan,
 )
-from training.plan import FINE_TUNING, FROM_SCRATCH, Plan
+from training.plan import ADAM, FINE_TUNING, FROM_SCRATCH, MUON, OPTIMIZERS, Plan
 
 EXAMPLES = """\
 examples:
   python train_gpt2.py
       fine-tune the 124M model on data/train.txt into checkpoint/run1; a GPU is advised
   python train_gpt2.py --model mini --corpus data/eps.txt --run demo --steps 300
-      train a small model from scratch: no download, minutes on a laptop's CPU
+      fine-tune the small model that comes along: no download, minutes on a laptop's CPU
   python train_gpt2.py --model mini --corpus data/eps.txt --run demo --steps 600
       the same run again: goes on after step 300
   python train_gpt2.py --corpus authors.txt:1000 --corpus mine.txt:500:5e-5
@@ -62,9 +63,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     add(
         "--model",
         default="124M",
-        metavar="NAME|DIR",
-        help=f"{', '.join(base.PUBLISHED)} (downloaded to models/), {base.MINI} (7.6M parameters, "
-        "from scratch), or a folder with a checkpoint; default 124M",
+        metavar="NAME|PATH",
+        help=f"{', '.join(base.PUBLISHED)} (downloaded to models/), {base.MINI} (10M parameters, "
+        f"comes along), {base.SCRATCH} (7.6M parameters that know nothing yet), a folder with a "
+        "checkpoint, or a GGUF file; default 124M",
     )
     add(
         "--corpus",
@@ -113,6 +115,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help=f"batches a step; {_default('accumulate_gradients')}",
     )
     add("--learning-rate", type=_rate, help=f"at its peak; {_default('learning_rate')}")
+    add(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        help=f"default {ADAM}; {MUON} takes half the steps from scratch, {TORCH} alone has it",
+    )
     add("--weight-decay", type=_share, metavar="SHARE", help=_default("weight_decay"))
     add(
         "--short-windows",
@@ -161,7 +168,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _default(name: str) -> str:
     usual, scratch = getattr(FINE_TUNING, name), getattr(FROM_SCRATCH, name)
-    return f"default {usual:g}" + (f" ({base.MINI}: {scratch:g})" if scratch != usual else "")
+    return f"default {usual:g}" + (f" ({base.SCRATCH}: {scratch:g})" if scratch != usual else "")
 
 
 def _corpus(text: str) -> tuple[Path, int | None, float | None]:

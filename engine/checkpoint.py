@@ -14,18 +14,17 @@ import ctypes
 import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 
 from engine._native import lib
-from engine.bundle import Bundle, data_file, index_file
+from engine.bundle import Bundle
 from engine.files import CheckpointError, read_bytes, read_json, read_text
 from engine.tokenizer import Vocabulary
 
-_VOCABULARY = ("hparams.json", "encoder.json", "vocab.bpe")
+MODEL_FILES = ("hparams.json", "encoder.json", "vocab.bpe")
+"""What a folder holds beside its weights."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Checkpoint:
             (name, self._bundle.find(name, shape)) for name, shape in tensors(self.hparams)
         ]
         digest = hashlib.sha256()
-        for path in (self._bundle.index, *(self.folder / name for name in _VOCABULARY)):
+        for path in (self._bundle.index, *(self.folder / name for name in MODEL_FILES)):
             digest.update(hashlib.sha256(read_bytes(path)).digest())
         self.identity = digest.hexdigest()[:16]
         """16 hex digits, of the content: the index holds the checksum of every tensor."""
@@ -138,40 +137,6 @@ def newest_prefix(folder: Path) -> Path:
         if named
         else f"{state} is missing, and there are several models: {', '.join(indexes)}"
     )
-
-
-def signature(path: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], ...]:
-    """What tells, without reading a weight, that the checkpoint has changed: a few stat() calls.
-
-    Name, size, mtime in ns and inode of the file, or of each file of the folder that makes up the
-    current model. A broken folder has a signature too.
-    """
-    path = os.fspath(path)
-    itself, state = _stamp(path, ""), _stamp(path, "checkpoint")
-    stamps = [itself, state, *(_stamp(path, name) for name in _VOCABULARY)]
-    stamps += [_stamp(path, name) for name in _model_files(path, itself, state)]
-    return tuple(stamp[1:] for stamp in stamps if stamp and not stat.S_ISDIR(stamp[0]))
-
-
-def _stamp(folder: str, name: str) -> tuple[int, str, int, int, int] | None:
-    """Mode, name, size, mtime and inode; None of what is not there."""
-    try:
-        # At every request, and pathlib takes twice as long.
-        s = os.stat(f"{folder}/{name}" if name else folder)  # noqa: PTH116
-    except OSError:
-        return None
-    return s.st_mode, name, s.st_size, s.st_mtime_ns, s.st_ino
-
-
-@lru_cache(maxsize=1)
-def _model_files(folder: str, *_stamps: object) -> tuple[str, ...]:
-    """The names of the current model's files: looked up anew when the folder or its file
-    ``checkpoint`` has another stamp."""
-    try:
-        prefix = newest_prefix(Path(folder))
-    except CheckpointError:
-        return ()
-    return index_file(prefix).name, data_file(prefix).name
 
 
 def _read_hparams(path: Path) -> HParams:

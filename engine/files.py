@@ -3,6 +3,7 @@ a file whole or not at all."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,3 +75,21 @@ def write_aside(path: Path) -> Iterator[BinaryIO]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder_aside(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder to write into; its files go to `folder` when all are complete.
+
+    Files of the same names are replaced. Raises OSError.
+    """
+    aside = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}")
+    try:
+        aside.mkdir()
+        yield aside
+        folder.mkdir(exist_ok=True)
+        # Backwards: what tells of the others, checkpoint or config.json, comes last.
+        for file in sorted(aside.iterdir(), reverse=True):
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -6,14 +6,12 @@ which takes all tensors at once.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from math import prod
 from pathlib import Path
 
 from engine.checkpoint import HParams, tensors
-from engine.files import write_aside
+from engine.files import write_aside, write_folder_aside
 from engine.source import Source
 from engine.tokenizer import END_OF_TEXT, Tokenizer, Vocabulary, compile_vocabulary
 
@@ -40,20 +38,13 @@ def write_huggingface(
         "tokenizer_config.json": _tokenizer_config(hp),
         "vocab.json": vocabulary.ids,
     }
-    aside = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}")
-    try:
-        aside.mkdir()
+    with write_folder_aside(folder) as aside:
         for name, content in documents.items():
             text = json.dumps(content, ensure_ascii=False, indent=2)
             (aside / name).write_text(text + "\n", encoding="utf-8")
         merges = "".join(f"{left} {right}\n" for left, right in vocabulary.merges)
         (aside / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
         _write_safetensors(aside / "model.safetensors", hp, progress(source.read_tensors()))
-        folder.mkdir(exist_ok=True)
-        for file in sorted(aside.iterdir()):
-            file.replace(folder / file.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_safetensors(path: Path, hp: HParams, data: Iterable[bytearray]) -> None:

@@ -2,9 +2,9 @@
 
 The rooms of a training run, in the order in which it walks through them:
 
-- `base`: what a run starts from: a downloaded GPT-2, a folder, or `mini`, made from the corpus;
+- `base`: what a run starts from: `mini`, a downloaded GPT-2, a folder, a file, or nothing;
 - `download`: OpenAI's published models, over an unreliable line;
-- `vocabulary`: a byte-level BPE of one's own, in GPT-2's file format;
+- `vocabulary`: a byte-level BPE of one's own, for what starts from nothing;
 - `dataset`: the corpus as one stream of tokens, and the windows that steps read;
 - `plan`: what each step reads, of one corpus or of several one after another, and at which rate;
 - `run`: the folder checkpoint/<run>, what is written when, so that a kill loses nothing saved;

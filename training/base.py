@@ -1,18 +1,18 @@
-"""What a run starts from: a published GPT-2, a folder in the same layout, or `mini`."""
+"""What a run starts from: weights in a folder or a GGUF file, or none of its own."""
 
-import json
-import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import Checkpoint, HParams
+from engine import HParams, Source, open_source, write_model_files
 from training import vocabulary
 from training.download import BASE_URL, download
 from training.errors import TrainingError
-from training.files import write_text
 
+SCRATCH = "scratch"
 MINI = "mini"
+MINI_FOLDER = Path(__file__).parents[1] / "models" / MINI
+"""A small GPT-2 that comes with the project; pretrain_base.py made it."""
 
 # https://github.com/openai/gpt-2
 PUBLISHED = {
@@ -24,91 +24,95 @@ PUBLISHED = {
 
 # 7.6 million parameters. Heads are 64 wide as in every GPT-2; with eight narrower ones a step
 # takes a third longer on a CPU, where the attention matrices' memory traffic is what counts.
-MINI_HPARAMS = HParams(n_vocab=4096, n_ctx=1024, n_embd=256, n_head=4, n_layer=8)
-
-_VOCABULARY = ("encoder.json", "vocab.bpe")
-MODEL_FILES = ("hparams.json", *_VOCABULARY)
-"""What a folder with weights needs beside them."""
+SCRATCH_HPARAMS = HParams(n_vocab=4096, n_ctx=1024, n_embd=256, n_head=4, n_layer=8)
 
 
 @dataclass(frozen=True)
 class Base:
-    """A model's shape, and the prefix of its weights' files; None: from scratch."""
+    """A model's shape, and where its weights are; None: from scratch."""
 
     hparams: HParams
-    weights: Path | None
+    source: Source | None
 
 
-def find(model: str, models: Path, base_url: str = BASE_URL) -> Checkpoint | None:
-    """The checkpoint of a model, downloaded into models/ where it has a published name.
+def locate(model: str, models: Path, base_url: str = BASE_URL) -> Path:
+    """The folder or GGUF file of a model that has weights. Raises TrainingError as `find`."""
+    if model == MINI:
+        return MINI_FOLDER
+    if model in PUBLISHED:
+        return download(model, models, base_url)
+    if Path(model).exists():
+        return Path(model)
+    if model == SCRATCH:
+        raise TrainingError(f"{SCRATCH} has no weights before it is trained: name a run's folder")
+    raise TrainingError(
+        f"there is no model {model}: choose {MINI}, {', '.join(PUBLISHED)}, {SCRATCH}, a folder or "
+        "a GGUF file"
+    )
+
+
+def find(model: str, models: Path, base_url: str = BASE_URL) -> Source | None:
+    """What has the weights of a model, downloaded into models/ where it has a published name.
 
     Returns:
-        None for `mini`, which has no weights of its own.
+        None for `scratch`, which has no weights.
 
     Raises:
         TrainingError: there is no such model, or it cannot be downloaded.
-        CheckpointError: its folder is broken.
+        CheckpointError: its files are broken.
     """
-    if model == MINI:
+    if model == SCRATCH:
         return None
-    if model in PUBLISHED:
-        folder = download(model, models, base_url)
-    elif Path(model).is_dir():
-        folder = Path(model)
-    else:
-        raise TrainingError(
-            f"there is no model {model}: choose {', '.join(PUBLISHED)}, {MINI} or a folder"
-        )
-    checkpoint = Checkpoint(folder)
-    if checkpoint.hparams.n_embd % checkpoint.hparams.n_head:
-        raise TrainingError(f"{folder}/hparams.json: n_head does not divide n_embd")
-    return checkpoint
+    source = open_source(locate(model, models, base_url))
+    if source.hparams.n_embd % source.hparams.n_head:
+        raise TrainingError(f"{source.prefix}: n_head does not divide n_embd")
+    return source
 
 
-def begin(checkpoint: Checkpoint | None, run: Path, documents: Iterable[str]) -> Base:
+def begin(
+    source: Source | None, run: Path, documents: Iterable[str], shape: HParams = SCRATCH_HPARAMS
+) -> Base:
     """Write hparams.json, encoder.json and vocab.bpe of a new run.
 
-    They are the checkpoint's; without one they are `mini`'s, which learns its vocabulary from
-    the documents.
+    They are the source's; without one the run has the given shape and learns a vocabulary of at
+    most as many tokens from the documents.
     """
     run.mkdir(parents=True, exist_ok=True)
-    if checkpoint is None:
-        n_vocab = vocabulary.write(vocabulary.learn(documents, MINI_HPARAMS.n_vocab), run)
-        base = Base(replace(MINI_HPARAMS, n_vocab=n_vocab), None)
+    if source is None:
+        learned = vocabulary.learn(documents, shape.n_vocab)
+        hparams = replace(shape, n_vocab=len(learned.ids))
     else:
-        for name in _VOCABULARY:
-            shutil.copyfile(checkpoint.folder / name, run / name)
-        base = Base(checkpoint.hparams, checkpoint.prefix)
-    write_hparams(base.hparams, run)
-    return base
+        learned, hparams = source.read_vocabulary(), source.hparams
+    write_model_files(hparams, learned, run)
+    return Base(hparams, source)
 
 
-def write_hparams(hparams: HParams, folder: Path) -> None:
-    """Write folder/hparams.json."""
-    write_text(folder / "hparams.json", json.dumps(asdict(hparams)) + "\n")
-
-
-def reopen(model: str, run: Path) -> Base:
+def reopen(model: str, run: Path, shape: HParams = SCRATCH_HPARAMS) -> Base:
     """The run's own weights, if it was begun from this model.
 
     Raises:
         TrainingError: the shapes or the vocabularies differ.
-        CheckpointError: one of the two folders is broken.
+        CheckpointError: the run or the model is broken.
     """
-    checkpoint = Checkpoint(run)
-    mine = checkpoint.hparams
-    if model == MINI:
-        same = mine == replace(MINI_HPARAMS, n_vocab=mine.n_vocab)
+    source = open_source(run)
+    mine = source.hparams
+    if model == SCRATCH:
+        same = mine == replace(shape, n_vocab=mine.n_vocab)
     elif model in PUBLISHED:
         same = mine == PUBLISHED[model]
     else:
-        same = mine == Checkpoint(model).hparams and all(
-            (run / name).read_bytes() == (Path(model) / name).read_bytes() for name in _VOCABULARY
-        )
+        other = open_source(MINI_FOLDER if model == MINI else model)
+        same = mine == other.hparams and _encodes_alike(source, other)
     if not same:
         raise TrainingError(
             f"{run} was not begun from the model {model} (it has {mine.n_layer} layers of "
             f"{mine.n_embd} and {mine.n_vocab} tokens); give the --model that it was begun with, "
             "another --run, or --fresh"
         )
-    return Base(mine, checkpoint.prefix)
+    write_model_files(mine, source.read_vocabulary(), run)
+    return Base(mine, source)
+
+
+def _encodes_alike(source: Source, other: Source) -> bool:
+    (_, *mine), (_, *others) = source.read_vocabulary(), other.read_vocabulary()
+    return mine == others

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from corpus import copies
 from corpus.copies import CopyIndex
 from engine import Model, Weights, open_source
-from training import base, evaluation, measures
+from training import evaluation, measures
 from training.errors import TrainingError
 from training.evaluation import SAMPLING
 from training.measures import Prediction, Writing
@@ -33,20 +33,6 @@ class Measured:
     prediction: Prediction
     writing: Writing | None
     """None where it was not asked to write."""
-
-
-def locate(name: str, models: Path) -> Path:
-    """Where the weights lie of a GGUF file, a folder or a published model (see `base.find`).
-
-    Raises TrainingError and CheckpointError as `base.find`.
-    """
-    path = Path(name)
-    if path.is_file() or path.suffix == ".gguf":
-        return path
-    checkpoint = base.find(name, models)
-    if checkpoint is None:
-        raise TrainingError(f"{name} has no weights before it is trained: name a run's folder")
-    return checkpoint.folder
 
 
 def stride_of(path: Path, asked: int | None) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from corpus.copies import CopyIndex
 from engine import END_OF_TEXT, Model, Sampling
-from training.base import MODEL_FILES
+from engine.checkpoint import MODEL_FILES
 from training.dataset import Encoder, Tokens
 from training.trainer import Trainer, save_weights
 

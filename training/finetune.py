@@ -24,7 +24,7 @@ from training.errors import TrainingError
 from training.evaluation import HeldOut
 from training.history import Start
 from training.metrics import Evaluation, Metrics
-from training.plan import FINE_TUNING, FROM_SCRATCH, Curriculum, Plan, Stage
+from training.plan import FINE_TUNING, FROM_SCRATCH, MUON, Curriculum, Plan, Stage
 from training.tracking import Tracker
 from training.trainer import Trainer, load_state, load_weights
 
@@ -57,7 +57,7 @@ class Paths:
 
 def usual_plan(model: str) -> Plan:
     """What is trained of a model where nothing else is asked for."""
-    return FROM_SCRATCH if model == base.MINI else FINE_TUNING
+    return FROM_SCRATCH if model == base.SCRATCH else FINE_TUNING
 
 
 def finetune(
@@ -68,17 +68,19 @@ def finetune(
     command: str,
     engine: str = GPT_2_SIMPLE,
     precision: str | None = None,
+    shape: HParams = base.SCRATCH_HPARAMS,
     fresh: bool,
     say: Callable[[str], None],
 ) -> signal.Signals | None:
     """Train model on paths.corpora into paths.run up to their steps, beginning or continuing.
 
     Args:
-        model: a published name, "mini", or a folder with a checkpoint.
+        model: as `base.find` knows it.
         command: by which this was asked for, as the model card tells it.
         engine: which computes, one of ENGINES.
         precision: in which matrices are multiplied, one of PRECISIONS; None: with torch bfloat16
             where the hardware has instructions for it, otherwise float32.
+        shape: of a model from scratch.
         fresh: begin anew; an earlier run of the name is set aside, not removed.
         say: is told what happens, line by line.
 
@@ -91,9 +93,11 @@ def finetune(
     """
     if engine == GPT_2_SIMPLE and precision == BFLOAT16:
         raise TrainingError(f"--precision {BFLOAT16} needs --engine {TORCH}")
+    if engine == GPT_2_SIMPLE and plan.optimizer == MUON:
+        raise TrainingError(f"--optimizer {MUON} needs --engine {TORCH}")
     for corpus in paths.corpora:
         dataset.check(corpus.path)
-    opened, start, state = _open(model, paths, fresh, say)
+    opened, start, state = _open(model, paths, shape, fresh, say)
     if start >= sum(corpus.steps for corpus in paths.corpora):
         say(
             f"{paths.run} has {start} steps already; for more give a larger --steps, "
@@ -102,7 +106,7 @@ def finetune(
         return None
     files = [corpus.path for corpus in paths.corpora]
     _put_copy_index(files, paths.run)
-    earlier = opened.weights.parent if opened.weights else paths.run
+    earlier = model_card.of_weights(opened.source) if opened.source else ""
     model_card.carry(files, earlier, paths.run)
     tokenizer, n_ctx = Tokenizer.load(paths.run), opened.hparams.n_ctx
     curriculum = Curriculum(plan, [_stage(corpus, tokenizer) for corpus in paths.corpora])
@@ -117,8 +121,8 @@ def finetune(
     try:
         if state:
             load_state(trainer, state, start)
-        elif opened.weights:
-            load_weights(trainer, opened.weights)
+        elif opened.source:
+            load_weights(trainer, opened.source)
         begun = Start(
             step=start,
             command=command,
@@ -156,7 +160,7 @@ def _stage(corpus: Corpus, tokenizer: Tokenizer) -> Stage:
     return Stage(corpus.path.name, data, corpus.steps, corpus.learning_rate)
 
 
-def _unusual(model: str, plan: Plan) -> dict[str, float]:
+def _unusual(model: str, plan: Plan) -> dict[str, float | str]:
     """The values of a plan, but for the learning rate, that are not the usual ones."""
     usual = asdict(usual_plan(model)) | {"learning_rate": plan.learning_rate}
     return {name: value for name, value in asdict(plan).items() if value != usual[name]}
@@ -180,30 +184,36 @@ def _trainer(engine: str, precision: str | None, hparams: HParams, plan: Plan) -
         except ModuleNotFoundError:
             raise TrainingError("PyTorch is not installed: pip install torch") from None
         bfloat16 = precision == BFLOAT16 if precision else multiplies_bfloat16()
-        return PyTorch(hparams, seed=plan.seed, weight_decay=plan.weight_decay, bfloat16=bfloat16)
+        return PyTorch(
+            hparams,
+            seed=plan.seed,
+            weight_decay=plan.weight_decay,
+            bfloat16=bfloat16,
+            muon=plan.optimizer == MUON,
+        )
     from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
 
     return Gpt2Simple(hparams, seed=plan.seed, weight_decay=plan.weight_decay)
 
 
 def _open(
-    model: str, paths: Paths, fresh: bool, say: Callable[[str], None]
+    model: str, paths: Paths, shape: HParams, fresh: bool, say: Callable[[str], None]
 ) -> tuple[Base, int, Path | None]:
     """Begin or continue the run; returns what to train, the steps that it has had, and its state
     after them, where that was saved."""
     if run.begun(paths.run) and not fresh:
-        continued = base.reopen(model, paths.run)
+        continued = base.reopen(model, paths.run, shape)
         start, state = run.newest(paths.run)
         say(f"Continuing {paths.run} after step {start} (--fresh begins anew).")
         return continued, start, state
     source = base.find(model, paths.models, paths.models_url)
-    if source is not None and source.folder.resolve() == paths.run.resolve():
+    if source is not None and source.prefix.parent.resolve() == paths.run.resolve():
         raise TrainingError(f"--fresh would set {paths.run}, its own base, aside")
     if run.begun(paths.run):
         say(f"The earlier {paths.run} is now {run.set_aside(paths.run)}.")
     documents = chain.from_iterable(read_documents(corpus.path) for corpus in paths.corpora)
-    begun = base.begin(source, paths.run, documents)
-    say(f"Beginning {paths.run} from {begun.weights or 'scratch'}.")
+    begun = base.begin(source, paths.run, documents, shape)
+    say(f"Beginning {paths.run} from {source.prefix if source else base.SCRATCH}.")
     return begun, 0, None
 
 

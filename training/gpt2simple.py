@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from engine import HParams
+from engine.checkpoint import tensors
 from training.dataset import Tokens
 from training.errors import TrainingError
 from training.quiet import quiet_stderr
@@ -123,6 +124,9 @@ class Gpt2Simple:
             with quiet_stderr():
                 self._session = gpt_2_simple.start_tf_sess()
             self._session.run(tf1.global_variables_initializer())
+
+    def moments(self) -> Iterable[tuple[str, tuple[int, ...]]]:
+        return ((name + m, shape) for name, shape in tensors(self.hparams) for m in MOMENTS)
 
     def losses(self, batch: Tokens) -> Array:
         losses: Array = self._session.run(self._losses, {self._tokens: batch})

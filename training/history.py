@@ -28,7 +28,7 @@ class Start:
     """Of the corpus."""
     engine: str
     learning_rate: float
-    settings: Mapping[str, float]
+    settings: Mapping[str, float | str]
     """Other values of the plan, where they are not the defaults."""
     versions: Mapping[str, str]
     """Of what computed."""

@@ -1,10 +1,12 @@
 """README.md of a run: what the model was made of, and on which terms it may be used."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from corpus import attribution
 from corpus.documents import CorpusError
+from engine import GgufModel, Source
 from training import base, history, metrics, run
 from training.errors import TrainingError
 from training.files import write_text
@@ -16,18 +18,35 @@ NAME = "README.md"
 _MARK = "<!-- train_gpt2.py writes this file anew; without this line it leaves it as it is. -->"
 
 
-def carry(corpora: Iterable[Path], earlier: Path, folder: Path) -> None:
+def carry(corpora: Iterable[Path], earlier: str, folder: Path) -> None:
     """Leave the attribution of the corpora in a run, and that of what its weights read before.
 
-    earlier: the folder of those weights; the run's own where it goes on.
+    earlier: the latter, see `of_weights`.
 
     Raises TrainingError for an attribution that cannot be read.
     """
+    with _readable():
+        known = [earlier, *map(attribution.of_corpus, corpora)]
+    attribution.put(folder / attribution.IN_CHECKPOINT, attribution.joined(known))
+
+
+def of_weights(source: Source) -> str:
+    """The attribution in a checkpoint's folder, or in a GGUF file that stands alone.
+
+    Raises TrainingError where it cannot be read.
+    """
+    about = source.about if isinstance(source, GgufModel) else {}
+    with _readable():
+        beside = attribution.of_checkpoint(source.prefix.parent)
+    return beside or about.get("general.description", "")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
     try:
-        known = [attribution.of_checkpoint(earlier), *map(attribution.of_corpus, corpora)]
+        yield
     except CorpusError as error:
         raise TrainingError(str(error)) from error
-    attribution.put(folder / attribution.IN_CHECKPOINT, attribution.joined(known))
 
 
 def write(folder: Path) -> None:
@@ -73,11 +92,11 @@ def _lines(folder: Path) -> Iterator[str]:
 
 
 def _origin(model: str) -> str:
-    if model == base.MINI:
+    if model == base.SCRATCH:
         return "trained from scratch"
     if model in base.PUBLISHED:
         return f"fine-tuned from {model} (OpenAI's weights, under its modified MIT licence)"
-    return f"fine-tuned from {Path(model).resolve().name}"
+    return f"fine-tuned from {Path(model).resolve().stem}"
 
 
 def _told(start: Start) -> Iterator[str]:

@@ -8,6 +8,8 @@ import numpy as np
 
 from training.dataset import Dataset, Tokens
 
+ADAM, MUON = OPTIMIZERS = ("adam", "muon")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -26,6 +28,7 @@ class Plan:
     short_windows: float
     learning_rate: float
     """At its peak, for stages without one of their own."""
+    optimizer: str = ADAM
     replay: float = 0.1
     """Share of the batches that are drawn from earlier stages, against forgetting."""
     weight_decay: float = 0.0
@@ -50,6 +53,18 @@ FINE_TUNING = Plan(
 # What learned fastest on two CPU cores from a hundred short stories (45,000 tokens).
 FROM_SCRATCH = Plan(
     steps=600, batch_size=1, accumulate_gradients=1, short_windows=0.75, learning_rate=1e-3
+)
+# For a base model of 10 million parameters, from some 100 MB of text.
+PRETRAINING = Plan(
+    steps=12_000,
+    batch_size=8,
+    accumulate_gradients=1,
+    short_windows=0.75,
+    learning_rate=4e-3,
+    optimizer=MUON,
+    weight_decay=0.1,
+    eval_every=200,
+    patience=20,
 )
 
 

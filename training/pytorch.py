@@ -8,6 +8,7 @@ Importing this module imports PyTorch, which takes seconds.
 
 import math
 from collections.abc import Iterable
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from engine import HParams
 from engine.checkpoint import tensors
 from training.dataset import Tokens
 from training.errors import TrainingError
-from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array
+from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, MOMENTUM, OVERFLOWED, Array
 
 
 class GPT2(nn.Module):
@@ -27,7 +28,9 @@ class GPT2(nn.Module):
     def __init__(self, hp: HParams) -> None:
         super().__init__()
         self.hp = hp
-        self.weights = nn.ParameterDict({n: _first(n, shape, hp) for n, shape in tensors(hp)})
+        # A convolution's weight is a matrix here, without the 1 that its shape begins with.
+        shapes = ((name, shape[-2:]) for name, shape in tensors(hp))
+        self.weights = nn.ParameterDict({name: _first(name, shape, hp) for name, shape in shapes})
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> the losses (B, T - 1)
         inputs, targets = tokens[:, :-1], tokens[:, 1:]
@@ -57,8 +60,8 @@ class GPT2(nn.Module):
         return F.layer_norm(x, g.shape, g, b, eps=1e-5)
 
     def _linear(self, x: Tensor, scope: str) -> Tensor:
-        """GPT-2's convolution of width 1: its weight is (1, inputs, outputs)."""
-        return F.linear(x, self.weights[f"{scope}/w"][0].T, self.weights[f"{scope}/b"])
+        """GPT-2's convolution of width 1: its weight is (inputs, outputs)."""
+        return F.linear(x, self.weights[f"{scope}/w"].T, self.weights[f"{scope}/b"])
 
 
 def _first(name: str, shape: tuple[int, ...], hp: HParams) -> Tensor:
@@ -85,10 +88,21 @@ class PyTorch:
 
     bfloat16: steps multiply matrices in bfloat16; weights, moments and the loss stay float32, and
     so does all of `losses`, by which runs are compared.
+
+    muon: the layers' matrices are trained by Muon (Jordan et al. 2024,
+    https://kellerjordan.github.io/posts/muon), scaled so that Adam's learning rates suit it (Liu et
+    al. 2025, arXiv 2502.16982), the embeddings and vectors by Adam as ever. From scratch it learned
+    as much from half the steps here.
     """
 
     def __init__(
-        self, hparams: HParams, *, seed: int, weight_decay: float = 0.0, bfloat16: bool = False
+        self,
+        hparams: HParams,
+        *,
+        seed: int,
+        weight_decay: float = 0.0,
+        bfloat16: bool = False,
+        muon: bool = False,
     ) -> None:
         self.hparams = hparams
         torch.manual_seed(seed)
@@ -96,23 +110,50 @@ class PyTorch:
         self._bfloat16 = bfloat16
         self._model = GPT2(hparams).to(self._device)
         self._weights: dict[str, Tensor] = dict(self._model.weights)
-        matrices = [w for w in self._weights.values() if w.dim() > 1]
-        vectors = [w for w in self._weights.values() if w.dim() == 1]
-        self._optimizer = torch.optim.AdamW(
+        by_muon = {n: w for n, w in self._weights.items() if muon and n.endswith("/w")}
+        by_adam = {n: w for n, w in self._weights.items() if n not in by_muon}
+        self._moments = {
+            name + moment: torch.zeros_like(weight)
+            for weights, moments in ((by_adam, MOMENTS), (by_muon, (MOMENTUM,)))
+            for name, weight in weights.items()
+            for moment in moments
+        }
+        self._shapes = dict(chain(tensors(hparams), self.moments()))
+        self._adam = torch.optim.AdamW(
             [
-                {"params": matrices, "weight_decay": weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
+                {
+                    "params": [w for w in by_adam.values() if (w.dim() > 1) == is_matrix],
+                    "weight_decay": weight_decay if is_matrix else 0.0,
+                }
+                for is_matrix in (True, False)
             ],
             betas=BETAS,
             eps=EPSILON,
             fused=True,
         )
-        for weight in self._weights.values():
-            self._optimizer.state[weight] = {
+        first, second = MOMENTS
+        for name, weight in by_adam.items():
+            self._adam.state[weight] = {
                 "step": torch.zeros((), device=self._device),
-                "exp_avg": torch.zeros_like(weight),
-                "exp_avg_sq": torch.zeros_like(weight),
+                "exp_avg": self._moments[name + first],
+                "exp_avg_sq": self._moments[name + second],
             }
+        self._optimizers: list[torch.optim.Optimizer] = [self._adam]
+        if by_muon:
+            self._optimizers.append(
+                torch.optim.Muon(
+                    by_muon.values(), weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+                )
+            )
+            for name, weight in by_muon.items():
+                momentum = self._moments[name + MOMENTUM]
+                self._optimizers[1].state[weight] = {"momentum_buffer": momentum}
+
+    def moments(self) -> Iterable[tuple[str, tuple[int, ...]]]:
+        for name, shape in tensors(self.hparams):
+            for moment in (*MOMENTS, MOMENTUM):
+                if name + moment in self._moments:
+                    yield name + moment, shape
 
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
         all_batches = list(batches)
@@ -124,10 +165,11 @@ class PyTorch:
         norm = nn.utils.clip_grad_norm_(self._weights.values(), CLIP_NORM)
         if not torch.isfinite(norm):
             raise TrainingError(OVERFLOWED)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
+            optimizer.zero_grad()
         return total
 
     def losses(self, batch: Tokens) -> Array:
@@ -137,18 +179,19 @@ class PyTorch:
 
     def get(self, name: str) -> Array:
         value: Array = self._find(name).detach().cpu().numpy()
-        return value
+        return value.reshape(self._shapes[name])
 
     def put(self, name: str, value: Array) -> None:
         with torch.no_grad():
-            self._find(name).copy_(torch.from_numpy(value))
+            found = self._find(name)
+            found.copy_(torch.from_numpy(value).view_as(found))
 
     def resume(self, step: int) -> None:
-        for state in self._optimizer.state.values():
+        for state in self._adam.state.values():
             state["step"].fill_(step)
 
     def close(self) -> None:
-        del self._model, self._weights, self._optimizer
+        del self._model, self._weights, self._moments, self._adam, self._optimizers
 
     def _losses(self, batch: Tokens, bfloat16: bool) -> Tensor:
         tokens = torch.from_numpy(batch.astype(np.int64)).to(self._device)
@@ -157,9 +200,4 @@ class PyTorch:
         return losses
 
     def _find(self, name: str) -> Tensor:
-        weight, _, moment = name.partition(MOMENTS[0])
-        if name == weight:
-            return self._weights[name]
-        key = "exp_avg_sq" if moment else "exp_avg"
-        found: Tensor = self._optimizer.state[self._weights[weight]][key]
-        return found
+        return self._weights[name] if name in self._weights else self._moments[name]

@@ -5,7 +5,7 @@ Adam's moments, with which training goes on as if it had never stopped.
 
 `engine.Checkpoint` describes and reads the layout. `checkpoint` names the current weights; it is
 written last and replaced in one go, so that a reader always finds one finished checkpoint, the
-old one or the new one.
+old one or the new one. A run that was put away as `model-N.gguf` goes on from that.
 """
 
 import shutil
@@ -18,8 +18,8 @@ _STATE = "state"
 
 
 def begun(run: Path) -> bool:
-    """Whether the run has saved anything yet."""
-    return (run / "checkpoint").exists()
+    """Whether the run has weights yet."""
+    return (run / "checkpoint").exists() or any(run.glob("model-*.gguf"))
 
 
 def counter(run: Path) -> int:

@@ -5,13 +5,14 @@ the other has saved.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from engine import CheckpointError, HParams
+from engine import CheckpointError, HParams, Source
 from engine.bundle import Bundle
 from engine.bundle_writer import Tensor, write_bundle
 from engine.checkpoint import tensors
@@ -25,17 +26,23 @@ BETAS = 0.9, 0.999  # Adam's, as in gpt-2-simple
 EPSILON = 1e-8
 MOMENTS = "/Adam", "/Adam_1"
 """What the names of Adam's first and second moments add to the weight's, as in TensorFlow."""
+MOMENTUM = "/Momentum"
+"""The same of Muon's only one."""
 OVERFLOWED = "the loss has become infinite; go on from the last save with a lower --learning-rate"
 
 
 class Trainer(Protocol):
-    """One GPT-2 under training: its weights, its gradients and Adam's moments."""
+    """One GPT-2 under training: its weights, its gradients and the optimiser's moments."""
 
     @property
     def hparams(self) -> HParams: ...
 
+    def moments(self) -> Iterable[tuple[str, tuple[int, ...]]]:
+        """The names and shapes of what the optimiser keeps of the weights."""
+        ...
+
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
-        """One step of Adam on the mean gradient of the batches; returns their mean loss before it.
+        """One step on the mean gradient of the batches; returns their mean loss before it.
 
         Raises:
             TrainingError: loss or gradient overflowed; the weights are lost.
@@ -55,7 +62,7 @@ class Trainer(Protocol):
         ...
 
     def resume(self, step: int) -> None:
-        """Adam goes on as after so many steps: it corrects its moments by their number."""
+        """Goes on as after so many steps: Adam corrects its moments by their number."""
         ...
 
     def close(self) -> None:
@@ -76,28 +83,39 @@ def save_weights(trainer: Trainer, prefix: Path, *, rounded: bool = False) -> No
 
 def save_state(trainer: Trainer, prefix: Path) -> None:
     """Writes weights and moments, all that the next step depends on. Raises as `save_weights`."""
-    _save(trainer, prefix, _state(trainer.hparams), rounded=False)
+    _save(trainer, prefix, _state(trainer), rounded=False)
 
 
-def load_weights(trainer: Trainer, prefix: Path) -> None:
-    """Reads the weights of a checkpoint; Adam begins anew.
+def load_weights(trainer: Trainer, source: Source) -> None:
+    """Reads the weights of a model; the optimiser begins anew.
 
     Raises:
-        TrainingError: they cannot be read.
+        CheckpointError: they cannot be read.
     """
-    _load(trainer, prefix, tensors(trainer.hparams))
+    for (name, shape), data in zip(tensors(trainer.hparams), source.read_tensors(), strict=True):
+        trainer.put(name, np.frombuffer(data, "<f4").reshape(shape))
 
 
 def load_state(trainer: Trainer, prefix: Path, step: int) -> None:
-    """Reads what `save_state` has written after so many steps. Raises as `load_weights`."""
-    _load(trainer, prefix, _state(trainer.hparams))
+    """Reads what `save_state` has written after so many steps.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    try:
+        bundle = Bundle(prefix)
+        for name, shape in _state(trainer):
+            data = bundle.read(name, bundle.find(name, shape))
+            trainer.put(name, np.frombuffer(data, "<f4").reshape(shape))
+    except CheckpointError as error:
+        raise TrainingError(
+            f"the state {prefix} cannot be read, by this --optimizer at least: {error}"
+        ) from error
     trainer.resume(step)
 
 
-def _state(hp: HParams) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for name, shape in tensors(hp):
-        for suffix in ("", *MOMENTS):
-            yield name + suffix, shape
+def _state(trainer: Trainer) -> Iterable[tuple[str, tuple[int, ...]]]:
+    return chain(tensors(trainer.hparams), trainer.moments())
 
 
 def _save(
@@ -116,16 +134,6 @@ def _save(
         write_bundle(prefix, read())
     except OSError as error:
         raise TrainingError(f"{prefix} cannot be saved: {error.strerror}") from error
-
-
-def _load(trainer: Trainer, prefix: Path, names: Iterable[tuple[str, tuple[int, ...]]]) -> None:
-    try:
-        bundle = Bundle(prefix)
-        for name, shape in names:
-            data = bundle.read(name, bundle.find(name, shape))
-            trainer.put(name, np.frombuffer(data, "<f4").reshape(shape))
-    except CheckpointError as error:
-        raise TrainingError(f"the weights {prefix} cannot be read: {error}") from error
 
 
 def _bfloat16(value: Array) -> Array:

@@ -2,14 +2,14 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from engine import Checkpoint, CheckpointError, HParams, Tokenizer
+from engine import Checkpoint, CheckpointError, HParams, Tokenizer, write_gguf
 from training import TrainingError, base
-from training.base import MINI_HPARAMS, PUBLISHED, Base
+from training.base import PUBLISHED, SCRATCH_HPARAMS, Base
 
 
 @pytest.fixture
@@ -21,11 +21,17 @@ def prepare(model: object, run: Path, documents: tuple[str, ...] = ()) -> Base:
     return base.begin(base.find(str(model), run.parent / "models"), run, documents)
 
 
-def test_mini_learns_its_vocabulary_from_the_corpus(documents: list[str], tmp_path: Path) -> None:
+def write_hparams(hparams: HParams, folder: Path) -> None:
+    (folder / "hparams.json").write_text(json.dumps(asdict(hparams)))
+
+
+def test_scratch_learns_its_vocabulary_from_the_corpus(
+    documents: list[str], tmp_path: Path
+) -> None:
     run = tmp_path / "checkpoint" / "run1"
-    begin = prepare("mini", run, tuple(documents))
-    assert begin.weights is None
-    assert begin.hparams == replace(MINI_HPARAMS, n_vocab=begin.hparams.n_vocab)
+    begin = prepare("scratch", run, tuple(documents))
+    assert begin.source is None
+    assert begin.hparams == replace(SCRATCH_HPARAMS, n_vocab=begin.hparams.n_vocab)
     assert HParams(**json.loads((run / "hparams.json").read_text())) == begin.hparams
     tokenizer = Tokenizer.load(run)
     assert tokenizer.n_vocab == begin.hparams.n_vocab
@@ -35,9 +41,24 @@ def test_mini_learns_its_vocabulary_from_the_corpus(documents: list[str], tmp_pa
 def test_a_folder_gives_its_vocabulary_and_weights(tiny: Path, tmp_path: Path) -> None:
     run = tmp_path / "run1"
     begin = prepare(tiny, run)
-    assert begin == Base(Checkpoint(tiny).hparams, tiny / "model-3")
+    assert begin.hparams == Checkpoint(tiny).hparams
+    assert begin.source.prefix == tiny / "model-3"
     for name in ("encoder.json", "vocab.bpe"):
         assert (run / name).read_bytes() == (tiny / name).read_bytes()
+
+
+def test_a_gguf_file_is_a_base_too(tiny: Path, tmp_path: Path) -> None:
+    file, run = tmp_path / "tiny.gguf", tmp_path / "run1"
+    write_gguf(Checkpoint(tiny), file, "f16")
+    begin = prepare(file, run)
+    assert begin.hparams == Checkpoint(tiny).hparams
+    assert (run / "vocab.bpe").read_bytes() == (tiny / "vocab.bpe").read_bytes()
+    # One that was put away as such a file goes on from it.
+    for name in ("hparams.json", "encoder.json", "vocab.bpe"):
+        (run / name).unlink()
+    file.rename(run / "model-7.gguf")
+    assert base.reopen(str(tiny), run).source.prefix == run / "model-7.gguf"
+    assert (run / "vocab.bpe").read_bytes() == (tiny / "vocab.bpe").read_bytes()
 
 
 def test_a_published_model_that_is_here_needs_no_network(tiny: Path, tmp_path: Path) -> None:
@@ -47,11 +68,14 @@ def test_a_published_model_that_is_here_needs_no_network(tiny: Path, tmp_path: P
         path.rename(folder / path.name.replace("model-3", "model.ckpt"))
     (folder / "model.ckpt.meta").touch()
     (folder / "checkpoint").write_text('model_checkpoint_path: "model.ckpt"\n')
-    assert prepare("124M", tmp_path / "run1").weights == folder / "model.ckpt"
+    assert prepare("124M", tmp_path / "run1").source.prefix == folder / "model.ckpt"
 
 
 def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"125M.*124M, 355M, 774M, 1558M, mini or a folder"):
+    with pytest.raises(
+        TrainingError,
+        match=r"125M.*mini, 124M, 355M, 774M, 1558M, scratch, a folder or a GGUF file",
+    ):
         prepare("125M", tmp_path / "run1")
     assert not (tmp_path / "run1").exists()
 
@@ -68,7 +92,7 @@ def test_a_broken_base_leaves_no_run(tiny: Path, tmp_path: Path) -> None:
 def test_heads_that_do_not_divide_the_width_are_refused(tiny: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(tiny, broken)
-    base.write_hparams(replace(Checkpoint(tiny).hparams, n_head=5), broken)
+    write_hparams(replace(Checkpoint(tiny).hparams, n_head=5), broken)
     with pytest.raises(TrainingError, match="n_head"):
         prepare(broken, tmp_path / "run1")
 
@@ -80,7 +104,7 @@ def test_weights_of_another_shape_are_refused(
     # TensorFlow would load them without a word.
     broken = tmp_path / "broken"
     shutil.copytree(tiny, broken)
-    base.write_hparams(replace(Checkpoint(tiny).hparams, **other), broken)
+    write_hparams(replace(Checkpoint(tiny).hparams, **other), broken)
     with pytest.raises(CheckpointError, match=r"do the files belong together|no tensor"):
         prepare(broken, tmp_path / "run1")
 
@@ -96,8 +120,8 @@ def test_folders_found_in_the_wild_are_refused(
 def test_a_run_is_continued_by_the_model_it_was_begun_from(tiny: Path, tmp_path: Path) -> None:
     run = tmp_path / "run1"
     shutil.copytree(tiny, run)
-    assert base.reopen(str(tiny), run) == Base(Checkpoint(tiny).hparams, run / "model-3")
-    for model in ("mini", *PUBLISHED):
+    assert base.reopen(str(tiny), run).source.prefix == run / "model-3"
+    for model in ("scratch", *PUBLISHED):
         with pytest.raises(TrainingError, match=f"not begun from the model {model} .*--fresh"):
             base.reopen(model, run)
 

@@ -111,9 +111,9 @@ def test_a_folder_and_a_plain_text_are_read_too(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "there is no model nothing: choose 124M"),
-        (["nothing.gguf"], "nothing.gguf is missing"),
-        (["mini"], "mini has no weights before it is trained"),
+        (["nothing"], "there is no model nothing: choose mini, 124M"),
+        (["nothing.gguf"], "there is no model nothing.gguf"),
+        (["scratch"], "scratch has no weights before it is trained"),
         (["data"], "data holds no model"),
         (["TINY", "--text", "no.txt"], "no.txt does not exist"),
         (["TINY", "--text", "empty"], "empty has no documents"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from corpus.copies import CopyIndex, build
 from corpus.documents import write_documents
-from engine import HParams, Model, Tokenizer
+from engine import HParams, Model, Tokenizer, open_source
 from training import evaluation
 from training.evaluation import HeldOut
 from training.pytorch import PyTorch
@@ -83,7 +83,7 @@ def trainer(tiny_checkpoint: Path) -> PyTorch:
     model = Model.load(tiny_checkpoint)
     trainer = PyTorch(model.hparams, seed=0)
     model.close()
-    load_weights(trainer, tiny_checkpoint / "model-3")
+    load_weights(trainer, open_source(tiny_checkpoint))
     return trainer
 
 

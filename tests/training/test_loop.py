@@ -1,13 +1,14 @@
 """loop: when training ends, and what is served. The rest is tested at train_gpt2.py."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from engine import Checkpoint, HParams
-from training import base, loop
+from training import loop
 from training.dataset import Dataset
 from training.metrics import Evaluation, Metrics
 from training.plan import FROM_SCRATCH, Curriculum, Plan, Stage
@@ -24,7 +25,7 @@ class Run:
     def __init__(self, folder: Path, valid: list[float | None], copied: list[float]) -> None:
         self.folder = folder
         self.valid, self.copied = valid, copied
-        base.write_hparams(HPARAMS, folder)
+        (folder / "hparams.json").write_text(json.dumps(asdict(HPARAMS)))
         for name in ("encoder.json", "vocab.bpe"):
             (folder / name).touch()
         self.said: list[str] = []

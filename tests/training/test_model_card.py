@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from corpus import attribution
+from engine import Checkpoint, open_source, write_gguf
+from tests.fuzz import tiny
 from training import history, model_card
 from training.errors import TrainingError
 from training.history import Start
@@ -54,7 +56,7 @@ def card(run: Path) -> str:
 
 
 def test_the_card_says_what_the_model_was_made_of(corpus: Path, run: Path) -> None:
-    model_card.carry([corpus], run, run)
+    model_card.carry([corpus], "", run)
     assert attribution.of_checkpoint(run) == NC
     begin(run)
     (run / "counter").write_text("1200\n")
@@ -126,9 +128,9 @@ def test_without_documents_held_out_the_card_tells_of_copies_alone(run: Path) ->
 
 def test_of_ones_own_texts_it_claims_nothing(corpus: Path, run: Path) -> None:
     attribution.beside(corpus).unlink()
-    model_card.carry([corpus], run, run)
+    model_card.carry([corpus], "", run)
     assert not (run / attribution.IN_CHECKPOINT).exists()
-    begin(run, model="mini")
+    begin(run, model="scratch")
     text = card(run)
     assert "trained from scratch on train.txt" in text
     assert "license" not in text
@@ -137,18 +139,26 @@ def test_of_ones_own_texts_it_claims_nothing(corpus: Path, run: Path) -> None:
 
 def test_what_the_weights_read_before_stays(corpus: Path, run: Path, tmp_path: Path) -> None:
     base = tmp_path / "base"
-    base.mkdir()
+    tiny.write_checkpoint(base)
     attribution.put(base / attribution.IN_CHECKPOINT, BY)
-    model_card.carry([corpus], base, run)
+    model_card.carry([corpus], model_card.of_weights(Checkpoint(base)), run)
     assert attribution.of_checkpoint(run) == f"{BY}\n{NC}"
     begin(run, model=str(base))
     assert "fine-tuned from base on" in card(run)
     # It goes on with a corpus of one's own.
     attribution.beside(corpus).unlink()
-    model_card.carry([corpus], run, run)
+    model_card.carry([corpus], attribution.of_checkpoint(run), run)
     assert attribution.of_checkpoint(run) == f"{BY}\n{NC}"
     begin(run, step=10, model=str(base), corpus="blog.txt")
     assert "on train.txt and blog.txt," in card(run)
+
+
+def test_a_gguf_file_tells_itself_what_its_weights_read(tmp_path: Path) -> None:
+    tiny.write_checkpoint(tmp_path / "run1")
+    file = tmp_path / "alone" / "tiny.gguf"
+    file.parent.mkdir()
+    write_gguf(Checkpoint(tmp_path / "run1"), file, "f16", about={"general.description": BY})
+    assert model_card.of_weights(open_source(file)) == BY
 
 
 def test_a_card_that_somebody_made_his_own_stays(run: Path) -> None:
@@ -160,4 +170,4 @@ def test_a_card_that_somebody_made_his_own_stays(run: Path) -> None:
 def test_an_attribution_that_cannot_be_read_is_told(corpus: Path, run: Path) -> None:
     attribution.beside(corpus).write_bytes(b"\xff")
     with pytest.raises(TrainingError, match=r"train\.txt\.attribution"):
-        model_card.carry([corpus], run, run)
+        model_card.carry([corpus], "", run)

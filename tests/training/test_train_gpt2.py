@@ -328,7 +328,7 @@ print(sorted({{"tensorflow", "tensorboard", "mlflow"}} & set(sys.modules)))
 
 
 def test_mini_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:
-    result = script("--model", "mini", "--corpus", corpus, "--steps", 2, "--batch-size", 1)
+    result = script("--model", "scratch", "--corpus", corpus, "--steps", 2, "--batch-size", 1)
     assert result.returncode == 0, result.stderr
     assert_whole(script.run1, 2)
     model = Model.load(script.run1)
@@ -372,14 +372,16 @@ def test_a_corpus_shorter_than_a_window_trains(
 def test_mistakes_are_told_in_one_line(
     script: Script, corpus: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    assert_one_line(script("--model", "mini"), "data/train.txt does not exist", "prepare_corpus.py")
+    assert_one_line(
+        script("--model", "scratch"), "data/train.txt does not exist", "prepare_corpus.py"
+    )
     table = tmp_path / "posts.csv"
     table.write_text("id,text\n1,hello\n")
     assert_one_line(script("--corpus", table), "CSV", "prepare_corpus.py")
     assert_one_line(script("--model", "gpt3", "--corpus", corpus), "no model gpt3", "124M")
     delimiters = tmp_path / "delimiters.txt"
     delimiters.write_text("<|endoftext|>\n<|endoftext|>\n")
-    assert_one_line(script("--model", "mini", "--corpus", delimiters), "no documents")
+    assert_one_line(script("--model", "scratch", "--corpus", delimiters), "no documents")
     assert not (script.folder / "checkpoint").exists()
     (script.folder / "checkpoint").touch()
     assert_one_line(script("--model", tiny_checkpoint, "--corpus", corpus), "checkpoint")
@@ -390,7 +392,9 @@ def test_a_run_is_not_continued_by_another_model(
 ) -> None:
     options = ("--corpus", corpus, "--steps", 1, *TORCH)
     assert script("--model", tiny_checkpoint, *options).returncode == 0
-    assert_one_line(script("--model", "mini", *options), "not begun from the model mini", "--fresh")
+    assert_one_line(
+        script("--model", "scratch", *options), "not begun from the model scratch", "--fresh"
+    )
     assert_one_line(script("--model", "gpt3", "--fresh", *options), "no model gpt3")
     assert_whole(script.run1, 1)
     assert_one_line(script("--model", "checkpoint/run1", "--fresh", *options), "its own base")

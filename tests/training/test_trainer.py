@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import HParams
+from engine import Checkpoint, HParams, Vocabulary, write_model_files
 from engine.checkpoint import tensors
 from training import TrainingError
 from training.gpt2simple import Gpt2Simple, tf
@@ -151,7 +151,9 @@ def test_weight_decay_shrinks_matrices_alone(engine: Open) -> None:
         np.testing.assert_allclose(weight, without.get(name) - decay, atol=1e-6, err_msg=name)
 
 
-def test_saved_weights_are_loaded_again(engine: Open, tmp_path: Path) -> None:
+def test_saved_weights_are_loaded_again(
+    engine: Open, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     trainer, other = engine(), engine(seed=4)
     batch = draw(2, 32)
     trainer.step([batch], 1e-2)
@@ -160,8 +162,9 @@ def test_saved_weights_are_loaded_again(engine: Open, tmp_path: Path) -> None:
         "model-1.index",
         "model-1.data-00000-of-00001",
     }
+    write_model_files(HPARAMS, Vocabulary.load(tiny_checkpoint), tmp_path)
     assert other.losses(batch).mean() != trainer.losses(batch).mean()
-    load_weights(other, tmp_path / "model-1")
+    load_weights(other, Checkpoint(tmp_path))
     assert other.losses(batch).mean() == trainer.losses(batch).mean()
 
 
@@ -222,14 +225,45 @@ def test_rounded_weights_are_bfloat16_and_nearly_the_same(trainer: Trainer, tmp_
 
 
 @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
-def test_broken_weights_are_an_error_of_one_line(
+def test_a_broken_state_is_an_error_of_one_line(
     trainer: Trainer, tmp_path: Path, suffix: str
 ) -> None:
-    save_weights(trainer, tmp_path / "model-1")
-    path = tmp_path / f"model-1{suffix}"
+    save_state(trainer, tmp_path / "step-1")
+    path = tmp_path / f"step-1{suffix}"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(TrainingError, match=r"model-1 cannot be read: [^\n]+$"):
-        load_weights(trainer, tmp_path / "model-1")
+    with pytest.raises(TrainingError, match=r"step-1 cannot be read[^\n]+$"):
+        load_state(trainer, tmp_path / "step-1", 1)
+
+
+def muon(seed: int = 3) -> PyTorch:
+    return PyTorch(HPARAMS, seed=seed, weight_decay=0.1, muon=True)
+
+
+def test_muon_turns_all_directions_of_a_matrix_alike() -> None:
+    trainer, rate = muon(), 1e-2
+    before = {name: weight.astype(np.float64) for name, weight in weights_of(trainer).items()}
+    trainer.step([draw(4, 32)], rate)
+    for name, weight in weights_of(trainer).items():
+        step = before[name] * (1 - rate * 0.1) - weight
+        if name.endswith("/w"):
+            sizes = np.linalg.svd(step[0], compute_uv=False) / (0.2 * np.sqrt(max(step[0].shape)))
+            assert 0.5 * rate < np.median(sizes) < 1.5 * rate, name
+            assert sizes.max() < 1.5 * rate, name
+        elif name.endswith(("/g", "/b")):  # Adam's first step is the rate in each number
+            np.testing.assert_allclose(abs(before[name] - weight).max(), rate, rtol=0.01)
+
+
+def test_muon_goes_on_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    straight, resumed = muon(), muon(seed=4)
+    for seed in range(2):
+        straight.step([draw(2, 32, seed)], 1e-2)
+    save_state(straight, tmp_path / "step-2")
+    load_state(resumed, tmp_path / "step-2", 2)
+    for seed in range(2, 4):
+        batch = draw(2, 32, seed)
+        assert resumed.step([batch], 1e-2) == straight.step([batch], 1e-2)
+    with pytest.raises(TrainingError, match="by this --optimizer"):
+        load_state(PyTorch(HPARAMS, seed=1), tmp_path / "step-2", 2)
 
 
 def test_a_step_that_explodes_is_an_error(trainer: Trainer) -> None:
