@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import GgufModel, Model
+from engine import Checkpoint, GgufModel, Model
 from tests.conftest import ROOT
 
 
@@ -67,6 +67,17 @@ def test_from_gguf_to_gguf_and_back(folder: Path) -> None:
     assert GgufModel(folder / "new" / "a-q8_0.gguf").hparams.n_embd == 48
     assert run(folder, new, "--to", "gguf", "--type", "f16", "--out", new).returncode == 0
     assert Model.load(new, weights="f32").logits([1, 2, 3]) != exact
+
+
+def test_gpt_2_simples_layout_is_made_of_a_gguf_file(folder: Path) -> None:
+    assert run(folder, "checkpoint/run1", "--to", "gguf", "--type", "f32").returncode == 0
+    result = run(folder, "checkpoint/run1-f32.gguf", "--to", "gpt-2-simple")
+    assert result.returncode == 0, result.stderr
+    made, origin = folder / "checkpoint" / "run1-f32-gpt-2-simple", folder / "checkpoint" / "run1"
+    assert "28/28" in result.stderr
+    assert list(Checkpoint(made).read_tensors()) == list(Checkpoint(origin).read_tensors())
+    for name in ("encoder.json", "vocab.bpe"):
+        assert (made / name).read_bytes() == (origin / name).read_bytes()
 
 
 def test_the_terms_of_the_texts_go_along(folder: Path) -> None:
@@ -131,7 +142,7 @@ def test_a_damaged_checkpoint_leaves_nothing(folder: Path) -> None:
     content = bytearray(data.read_bytes())
     content[-1] ^= 1  # in the last tensor
     data.write_bytes(content)
-    for way in ("gguf", "hf"):
+    for way in ("gguf", "hf", "gpt-2-simple"):
         result = run(folder, "checkpoint/run1", "--to", way)
         assert result.returncode == 1
         assert "is damaged or half-written" in result.stderr
@@ -153,7 +164,7 @@ sys.exit(export_model.main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("way", ["gguf", "hf"])
+@pytest.mark.parametrize("way", ["gguf", "hf", "gpt-2-simple"])
 def test_ctrl_c_leaves_nothing(folder: Path, way: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED, folder / "checkpoint" / "run1", "--to", way]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)

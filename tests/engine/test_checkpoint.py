@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import Checkpoint, CheckpointError, Model, signature
+from engine import Checkpoint, CheckpointError, Model
 
 
 @pytest.fixture
@@ -79,7 +79,6 @@ def test_folders_in_place_of_files(folder: Path, name: str) -> None:
 def test_names_that_no_file_can_have() -> None:
     with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
         Model.load("x" * 5000)
-    assert signature("x" * 5000) == ()
 
 
 def test_hparams_of_another_model(folder: Path) -> None:
@@ -116,31 +115,6 @@ def test_identity_follows_content_alone(folder: Path, tmp_path: Path) -> None:
     assert Checkpoint(copy).identity == Checkpoint(folder).identity
     (copy / "vocab.bpe").write_text("#version: 0.2\n")
     assert Checkpoint(copy).identity != Checkpoint(folder).identity
-
-
-@pytest.mark.parametrize(
-    "name", ["checkpoint", "hparams.json", "vocab.bpe", "model-3.data-00000-of-00001"]
-)
-def test_signature_changes_with_each_file(folder: Path, name: str) -> None:
-    before = signature(folder)
-    assert signature(folder) == before
-    data = (folder / name).read_bytes()
-    (folder / name).unlink()
-    assert signature(folder) != before
-    (folder / name).write_bytes(data + b" ")
-    assert signature(folder) != before
-
-
-def test_signature_ignores_other_files(folder: Path) -> None:
-    before = signature(folder)
-    (folder / "counter").write_text("4")
-    (folder / "model-4.data-00000-of-00001.tempstate").write_bytes(b"under way")
-    Model.load(folder).close()  # writes its cache
-    assert signature(folder) == before
-
-
-def test_signature_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert signature(tmp_path / "nothing") == ()
 
 
 def test_the_packed_weights_are_a_cache(folder: Path) -> None:
