@@ -69,6 +69,9 @@ def documents(books: Iterable[Path]) -> Iterator[str]:
 
 def prepare(folder: Path, train: Path) -> None:
     """Write the training file and, beside it, the documents held out."""
+    if not folder.is_dir():
+        what = " is a file, not a folder of books" if folder.exists() else ": no such folder"
+        raise TrainingError(f"{folder}{what}")
     books = text_files(folder)
     held_out = set(books[_HELD_OUT // 2 :: _HELD_OUT])
     if not held_out:
