@@ -166,6 +166,7 @@ class Bench:
 
     def _start(self, entrant: Entrant, formats: Formats, streams: int, context: int) -> Worker:
         path = {
+            "Gpt2Simple": formats.gpt_2_simple,
             "LlamaServer": formats.gguf,
             "LlamaWheel": formats.gguf,
             "CTranslate2": formats.ctranslate2,

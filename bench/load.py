@@ -28,6 +28,7 @@ from bench.load_report import ANCESTOR, OURS, Level, Results, markdown
 from bench.machine import Memory, machine, memory, require_idle
 from bench.models import ROOT, BenchError
 from bench.servers import nginx, uninterrupted, uwsgi
+from engine import CheckpointError
 
 EXAMPLES = """\
 examples:
@@ -223,9 +224,10 @@ def _model(name: str, cache: Path) -> Path:
     if name == "124M":
         return models.random_124m(cache)
     folder = ROOT / "checkpoint" / "run1" if name == "mini" else Path(name)
-    if not (folder / "checkpoint").is_file():
-        raise BenchError(f"{folder} is no checkpoint folder")
-    return folder.resolve()
+    try:
+        return models.for_gpt_2_simple(folder, cache)
+    except CheckpointError as error:
+        raise BenchError(str(error)) from error
 
 
 if __name__ == "__main__":

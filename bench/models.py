@@ -15,7 +15,7 @@ from importlib.metadata import version
 from itertools import islice, product
 from pathlib import Path
 
-from engine import END_OF_TEXT, Checkpoint, HParams
+from engine import END_OF_TEXT, Checkpoint, HParams, open_source
 from engine.tokenizer import bytes_to_unicode
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +32,9 @@ class Formats:
 
     hparams: HParams
     checkpoint: Path
+    """As it was given."""
+    gpt_2_simple: Path
+    """float32"""
     gguf: Path
     """Q8_0"""
     huggingface: Path
@@ -65,16 +68,32 @@ def random_checkpoint(cache: Path, name: str, hparams: HParams) -> Path:
     return folder
 
 
+def for_gpt_2_simple(checkpoint: Path, cache: Path) -> Path:
+    """A folder that gpt-2-simple loads: the checkpoint itself, or one below `cache`.
+
+    Raises CheckpointError where there is no good checkpoint, and BenchError.
+    """
+    source = open_source(checkpoint)
+    if isinstance(source, Checkpoint):
+        return checkpoint.resolve()
+    folder = cache / f"{source.identity}-gpt-2-simple"
+    if not folder.is_dir():
+        exporter = str(ROOT / "export_model.py")
+        _run(sys.executable, exporter, checkpoint, "--to", "gpt-2-simple", "--out", folder)
+    return folder
+
+
 def export(checkpoint: Path, cache: Path) -> Formats:
     """The checkpoint in the other engines' formats, below `cache` by the checkpoint's identity.
 
     Raises CheckpointError where there is no good checkpoint, and BenchError.
     """
-    source = Checkpoint(checkpoint)
+    source = open_source(checkpoint)
     folder = cache / source.identity
     formats = Formats(
         source.hparams,
         checkpoint.resolve(),
+        for_gpt_2_simple(checkpoint, cache),
         folder / "model.gguf",
         folder / "huggingface",
         folder / "ctranslate2",

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from engine import open_source, write_checkpoint
+
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -55,3 +57,11 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers, 48 wide (no multiple of 32), 256 tokens of context. Read-only: copy to change."""
     hparams = {"n_ctx": 256, "n_embd": 48, "n_head": 3, "n_layer": 2}
     return make_checkpoint(tmp_path_factory.mktemp("tiny") / "run1", hparams)
+
+
+@pytest.fixture(scope="session")
+def run1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The committed checkpoint in gpt-2-simple's layout. Read-only."""
+    folder = tmp_path_factory.mktemp("committed") / "run1"
+    write_checkpoint(open_source(ROOT / "checkpoint" / "run1"), folder)
+    return folder

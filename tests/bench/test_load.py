@@ -341,7 +341,7 @@ def test_an_interrupt_leaves_no_process_behind(tiny_checkpoint: Path, tmp_path: 
         (["--servers", "ours,IIS"], 2, "'IIS' is none of ours, ancestor"),
         (["--clients", "4,0"], 2, "at least one each"),
         (["--seconds", "0"], 2, "--seconds: must be between 0 and 3600"),
-        (["--model", "nowhere"], 1, "bench.load: nowhere is no checkpoint folder"),
+        (["--model", "nowhere"], 1, "bench.load: nowhere is not a folder: no checkpoint there"),
     ],
 )
 def test_wrong_arguments_are_explained(

@@ -33,15 +33,14 @@ from engine.checkpoint import tensors
 from engine.tokenizer import compile_vocabulary
 from tests.conftest import ROOT
 
-RUN1 = ROOT / "checkpoint" / "run1"
 Array = NDArray[Any]
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(run1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed checkpoint as Q8_0."""
     path = tmp_path_factory.mktemp("exported") / "run1.gguf"
-    write_gguf(Checkpoint(RUN1), path, "q8_0")
+    write_gguf(Checkpoint(run1), path, "q8_0")
     return path
 
 
@@ -89,11 +88,9 @@ def test_transposing(shape: tuple[int, int]) -> None:
 # ---- What we write --------------------------------------------------------------------------
 
 
-def test_q8_0_holds_what_the_engine_computes_with(exported: Path) -> None:
-    assert logits(exported) == logits(RUN1)
-    text = [
-        list(Model.load(path).submit([4095, 5], length=60, seed=9)) for path in (exported, RUN1)
-    ]
+def test_q8_0_holds_what_the_engine_computes_with(exported: Path, run1: Path) -> None:
+    assert logits(exported) == logits(run1)
+    text = [list(Model.load(path).submit([1, 5], length=60, seed=9)) for path in (exported, run1)]
     assert text[0] == text[1]
 
 
@@ -115,8 +112,10 @@ def test_a_gguf_file_can_be_exported_again(exported: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["q8_0", "f16", "f32"])
-def test_the_gguf_package_reads_it(tmp_path: Path, kind: GgufType) -> None:
-    checkpoint = Checkpoint(RUN1)
+def test_the_gguf_package_reads_it(run1: Path, tmp_path: Path, kind: GgufType) -> None:
+    checkpoint = Checkpoint(run1)
+    hp = checkpoint.hparams
+    end = hp.n_vocab - 1
     write_gguf(checkpoint, tmp_path / "run1.gguf", kind)
     reader = gguf.GGUFReader(tmp_path / "run1.gguf")
     fields = {name: field.contents() for name, field in reader.fields.items()}
@@ -124,22 +123,22 @@ def test_the_gguf_package_reads_it(tmp_path: Path, kind: GgufType) -> None:
         "general.architecture": "gpt2",
         "general.file_type": {"q8_0": 7, "f16": 1, "f32": 0}[kind],
         "gpt2.context_length": 1024,
-        "gpt2.embedding_length": 256,
-        "gpt2.feed_forward_length": 1024,
-        "gpt2.block_count": 8,
-        "gpt2.attention.head_count": 4,
+        "gpt2.embedding_length": hp.n_embd,
+        "gpt2.feed_forward_length": 4 * hp.n_embd,
+        "gpt2.block_count": hp.n_layer,
+        "gpt2.attention.head_count": hp.n_head,
         "gpt2.attention.layer_norm_epsilon": pytest.approx(1e-5),
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "gpt-2",
-        "tokenizer.ggml.bos_token_id": 4095,
-        "tokenizer.ggml.eos_token_id": 4095,
+        "tokenizer.ggml.bos_token_id": end,
+        "tokenizer.ggml.eos_token_id": end,
         "tokenizer.ggml.add_bos_token": True,
     }
     assert {name: fields[name] for name in expected} == expected
-    assert fields["tokenizer.ggml.token_type"] == [1] * 4095 + [3]
-    ids = json.loads((RUN1 / "encoder.json").read_text())
+    assert fields["tokenizer.ggml.token_type"] == [1] * end + [3]
+    ids = json.loads((run1 / "encoder.json").read_text())
     assert fields["tokenizer.ggml.tokens"] == sorted(ids, key=ids.__getitem__)
-    merges = (RUN1 / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]
+    merges = (run1 / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]
     assert fields["tokenizer.ggml.merges"] == merges
 
     found = {tensor.name: tensor for tensor in reader.tensors}
@@ -197,14 +196,14 @@ def test_llama_cpp_goes_on_as_we_do(exported: Path) -> None:
     assert same > len(prompts) / 2
 
 
-def test_an_interrupted_export_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_export_leaves_nothing(run1: Path, tmp_path: Path) -> None:
     def interrupted(data: Any) -> Iterator[bytearray]:
         yield next(iter(data))
         raise KeyboardInterrupt
 
     (tmp_path / "old.gguf").write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
-        write_gguf(Checkpoint(RUN1), tmp_path / "old.gguf", "q8_0", progress=interrupted)
+        write_gguf(Checkpoint(run1), tmp_path / "old.gguf", "q8_0", progress=interrupted)
     assert [p.name for p in tmp_path.iterdir()] == ["old.gguf"]
     assert (tmp_path / "old.gguf").read_bytes() == b"old"
 
@@ -316,14 +315,14 @@ def foreign(tiny_checkpoint: Path) -> Foreign:
 )
 @pytest.mark.parametrize("split", [False, True])
 def test_loads_what_llama_cpps_converter_makes(
-    tmp_path: Path, kind: Type, bound: float, split: bool
+    run1: Path, tmp_path: Path, kind: Type, bound: float, split: bool
 ) -> None:
     """The numbers that the gguf package says are in the file, and near the original's."""
-    foreign = Foreign(RUN1)
+    foreign = Foreign(run1)
     if split:
         foreign.split()
     path = foreign.write(tmp_path / "foreign.gguf", kind)
-    floats = Foreign(RUN1)
+    floats = Foreign(run1)
     floats.weights = {
         name: gguf.quants.dequantize(gguf.quants.quantize(array, kind), kind)
         if array.ndim == 2 and name != "position_embd.weight"
@@ -333,10 +332,10 @@ def test_loads_what_llama_cpps_converter_makes(
     assert logits(path, weights="f32") == logits(
         floats.write(tmp_path / "floats.gguf"), weights="f32"
     )
-    got, original = (np.frombuffer(logits(p, weights="f32"), np.float32) for p in (path, RUN1))
+    got, original = (np.frombuffer(logits(p, weights="f32"), np.float32) for p in (path, run1))
     assert np.linalg.norm(got - original) <= bound * np.linalg.norm(original)
     if kind == Type.Q8_0:
-        assert logits(path) == logits(RUN1)
+        assert logits(path) == logits(run1)
 
 
 def test_the_tokenizer_is_the_folders(

@@ -12,33 +12,32 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from engine import Checkpoint, Model, Sampling, open_source, write_gguf, write_huggingface
-from tests.conftest import ROOT
 from tests.engine.test_logits import gpt_2_simple
-
-RUN1 = ROOT / "checkpoint" / "run1"
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(run1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The committed checkpoint."""
     folder = tmp_path_factory.mktemp("huggingface") / "run1-hf"
-    write_huggingface(Checkpoint(RUN1), folder)
+    write_huggingface(Checkpoint(run1), folder)
     return folder
 
 
-def test_the_logits_are_ours_and_gpt_2_simples(exported: Path, tmp_path: Path) -> None:
+def test_the_logits_are_ours_and_gpt_2_simples(exported: Path, run1: Path, tmp_path: Path) -> None:
     model, loading = transformers.GPT2LMHeadModel.from_pretrained(
         exported, output_loading_info=True
     )
     assert not any(loading.values()), loading  # missing or unexpected tensors
-    tokens = np.random.default_rng(0).integers(0, 4096, (2, 200), dtype=np.int32)
+    tokens = np.random.default_rng(0).integers(
+        0, Checkpoint(run1).hparams.n_vocab, (2, 200), dtype=np.int32
+    )
     with torch.no_grad():
         theirs = model(torch.from_numpy(tokens).long()).logits.numpy()
-    engine = Model.load(RUN1, weights="f32")
+    engine = Model.load(run1, weights="f32")
     ours = np.stack([np.asarray(engine.logits(row.tolist())) for row in tokens])
     bound = 1e-5 * np.abs(ours).max()
     assert np.abs(theirs - ours).max() < bound
-    assert np.abs(theirs - gpt_2_simple(RUN1, tokens, tmp_path)).max() < bound
+    assert np.abs(theirs - gpt_2_simple(run1, tokens, tmp_path)).max() < bound
 
 
 def test_a_model_of_another_shape(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -60,9 +59,9 @@ def test_a_model_of_another_shape(tiny_checkpoint: Path, tmp_path: Path) -> None
     assert np.abs(theirs - ours).max() < 1e-5 * np.abs(ours).max()
 
 
-def test_the_tokens_are_ours(exported: Path) -> None:
+def test_the_tokens_are_ours(exported: Path, run1: Path) -> None:
     """But for the special token, which transformers finds in a text and we take for text."""
-    ours = Model.load(RUN1).tokenizer
+    ours = Model.load(run1).tokenizer
     theirs = transformers.AutoTokenizer.from_pretrained(exported)
     white = st.sampled_from([" ", "  ", "\n", "\t", "\u00a0", "\x85", "'s", "'ll", "12", "the"])
     # Unassigned characters may be letters in a later Unicode, and each library has its own.
@@ -87,10 +86,10 @@ def test_the_tokens_are_ours(exported: Path) -> None:
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
-def test_transformers_goes_on_as_we_do(exported: Path, penalty: float) -> None:
+def test_transformers_goes_on_as_we_do(exported: Path, run1: Path, penalty: float) -> None:
     """32 tokens of its own greedy search, with the settings that the folder holds."""
     model = transformers.GPT2LMHeadModel.from_pretrained(exported)
-    engine = Model.load(RUN1, weights="f32")
+    engine = Model.load(run1, weights="f32")
     end = engine.tokenizer.end_of_text
     assert model.generation_config.eos_token_id == end
     prompt = [end, *engine.tokenizer.encode("Wren and Fizzlet")]
@@ -107,13 +106,13 @@ def test_transformers_goes_on_as_we_do(exported: Path, penalty: float) -> None:
     assert theirs[0, len(prompt) :].tolist() == ours
 
 
-def test_an_interrupted_export_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_export_leaves_nothing(run1: Path, tmp_path: Path) -> None:
     def interrupted(data: Any) -> Any:
         yield next(iter(data))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_huggingface(Checkpoint(RUN1), tmp_path / "hf", progress=interrupted)
+        write_huggingface(Checkpoint(run1), tmp_path / "hf", progress=interrupted)
     assert not list(tmp_path.iterdir())
 
 
