@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = _parse(arguments)
     folder = args.checkpoint_dir / args.out.name
-    train = folder / "train.txt"
+    train = folder / f"{args.books.resolve().name}.txt"
     plan = replace(PRETRAINING, steps=args.steps)
     corpus = Corpus(train, held_out_beside(train), plan.steps, plan.learning_rate)
     try:

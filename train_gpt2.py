@@ -143,12 +143,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="stop when more of what the model writes is copied from the corpus; default 1: never",
     )
     add("--seed", type=_seed, help=f"of windows and first weights; {_default('seed')}")
-    add(
-        "--round-weights",
-        action="store_true",
-        default=None,
-        help="round the finished weights to bfloat16, so that they compress well (for git)",
-    )
     add("--checkpoint-dir", type=Path, default=Path("checkpoint"), help="default checkpoint")
     add("--models-dir", type=Path, default=Path("models"), help="default models")
     add(

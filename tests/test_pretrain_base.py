@@ -39,8 +39,8 @@ def test_books_become_a_base(books: Path, tmp_path: Path) -> None:
     result = run(tmp_path, "books", "--out", "models/goats", "--steps", 1)
     assert result.returncode == 0, result.stderr
     prepared = tmp_path / "checkpoint" / "goats"
-    train = list(read_documents(prepared / "train.txt"))
-    valid = list(read_documents(prepared / "valid.txt"))
+    train = list(read_documents(prepared / "books.txt"))
+    valid = list(read_documents(prepared / "books.valid.txt"))
     # One book is held out, and whole; nothing of the others is lost or stands there twice.
     assert {text.count("book20") for text in train} == {0}
     assert sum(text.count("book20") for text in valid) == 300
@@ -60,6 +60,7 @@ def test_books_become_a_base(books: Path, tmp_path: Path) -> None:
     assert len(list(model.submit([1, 2], length=3, seed=1))) <= 3
     model.close()
     card = (out / "README.md").read_text()
+    assert "A GPT-2, trained from scratch on books.txt, 1 steps." in card
     assert "python pretrain_base.py books --out models/goats --steps 1" in card
 
 

@@ -55,7 +55,7 @@ def train(
         nonlocal saved
         best = metrics.best
         serve = best is None or best.step == step or not run_folder.begun(run)
-        run_folder.save(run, trainer, step, serve=serve, rounded=plan.round_weights)
+        run_folder.save(run, trainer, step, serve=serve)
         describe()
         saved = step
 

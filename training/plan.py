@@ -39,7 +39,6 @@ class Plan:
     """Evaluations without a lower loss on the documents held out, after which training stops."""
     max_copied: float = 1.0
     """Share of the texts written that may be copied from the corpus; more stops training."""
-    round_weights: bool = False
 
     def tokens_per_step(self, n_ctx: int) -> int:
         """How many tokens one step reads."""

@@ -41,10 +41,8 @@ def newest(run: Path) -> tuple[int, Path | None]:
     return last, run / _STATE / f"step-{last}"
 
 
-def save(
-    run: Path, trainer: Trainer, step: int, *, serve: bool = True, rounded: bool = False
-) -> None:
-    """Save the state, then the weights (see `trainer.save_weights`), and remove all others.
+def save(run: Path, trainer: Trainer, step: int, *, serve: bool = True) -> None:
+    """Save the state, then the weights, and remove all others.
 
     Args:
         serve: save the weights, too; else those that are there stay.
@@ -57,7 +55,7 @@ def save(
     save_state(trainer, prefix)
     if serve:
         weights = run / f"model-{step}"
-        save_weights(trainer, weights, rounded=rounded)
+        save_weights(trainer, weights)
         _commit(run, weights, step)
     _remove_others(prefix, "step-*")
 

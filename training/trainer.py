@@ -70,20 +70,18 @@ class Trainer(Protocol):
         ...
 
 
-def save_weights(trainer: Trainer, prefix: Path, *, rounded: bool = False) -> None:
+def save_weights(trainer: Trainer, prefix: Path) -> None:
     """Writes <prefix>.index and <prefix>.data-00000-of-00001, each whole or not at all.
-
-    rounded: to bfloat16's 8 significant bits; they stay float32 tensors.
 
     Raises:
         TrainingError: the folder cannot be written or the disk is full.
     """
-    _save(trainer, prefix, tensors(trainer.hparams), rounded)
+    _save(trainer, prefix, tensors(trainer.hparams))
 
 
 def save_state(trainer: Trainer, prefix: Path) -> None:
     """Writes weights and moments, all that the next step depends on. Raises as `save_weights`."""
-    _save(trainer, prefix, _state(trainer), rounded=False)
+    _save(trainer, prefix, _state(trainer))
 
 
 def load_weights(trainer: Trainer, source: Source) -> None:
@@ -118,26 +116,12 @@ def _state(trainer: Trainer) -> Iterable[tuple[str, tuple[int, ...]]]:
     return chain(tensors(trainer.hparams), trainer.moments())
 
 
-def _save(
-    trainer: Trainer,
-    prefix: Path,
-    names: Iterable[tuple[str, tuple[int, ...]]],
-    rounded: bool,
-) -> None:
+def _save(trainer: Trainer, prefix: Path, names: Iterable[tuple[str, tuple[int, ...]]]) -> None:
     def read() -> Iterator[Tensor]:
         for name, shape in names:
-            value = trainer.get(name)
-            data = bytearray((_bfloat16(value) if rounded else value).astype("<f4").tobytes())
-            yield Tensor(name, shape, data)
+            yield Tensor(name, shape, bytearray(trainer.get(name).astype("<f4").tobytes()))
 
     try:
         write_bundle(prefix, read())
     except OSError as error:
         raise TrainingError(f"{prefix} cannot be saved: {error.strerror}") from error
-
-
-def _bfloat16(value: Array) -> Array:
-    """Rounded to the nearest, ties to even."""
-    bits = value.view(np.uint32)
-    rounded: Array = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
-    return rounded
