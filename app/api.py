@@ -146,7 +146,7 @@ def begin(story: StoryRequest) -> Stories:
 
     Raises werkzeug's Unauthorized and TooManyRequests, and what Stories raises.
     """
-    stories = Stories(story, service(), Visitor.current())
+    stories = Stories(story, service(), Visitor.current(), _voter())
     try:
         service().limits.admit_stories(story.nsamples)
     except HTTPException:
@@ -180,15 +180,9 @@ def stored_story(id: str) -> StoredStory:
 
 
 def like(id: str) -> int:
-    """Counts the present client's like; the likes of the story. Raises NotFound.
-
-    Its address is stored as a hash with a key that nobody keeps: until the service is started anew
-    a client counts once, and nobody learns who it was.
-    """
+    """Counts the present client's like; the likes of the story. Raises NotFound."""
     service().limits.admit_like()
-    client = f"{id} {client_address()}".encode()
-    voter = blake2b(client, key=_VOTERS, digest_size=16).hexdigest()
-    return _found(service().library.like(id, voter))
+    return _found(service().library.like(id, _voter()))
 
 
 def is_served(story: StoredStory) -> bool:
@@ -197,6 +191,15 @@ def is_served(story: StoredStory) -> bool:
         return service().current_model.get().model.identity == story.model
     except CheckpointError:
         return False
+
+
+def _voter() -> str:
+    """What the present client is called where its picks are stored.
+
+    A hash of its address with a key that nobody keeps. Until the service is started anew a client
+    counts once for a story, and training can take few stories of each; nobody learns who it was.
+    """
+    return blake2b(client_address().encode(), key=_VOTERS, digest_size=16).hexdigest()
 
 
 def _found(what: Found | None) -> Found:

@@ -1,4 +1,5 @@
-"""Stories that are kept: those behind permalinks, who liked them, and what continues what."""
+"""Stories that are kept: those behind permalinks, who liked them or went on with them, and what
+continues what."""
 
 import logging
 import re
@@ -6,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from threading import Lock
 from typing import Any
 
@@ -28,6 +30,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -88,6 +91,18 @@ class Relative:
     created: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PickedStory:
+    """A story that visitors liked or went on with."""
+
+    id: str
+    parent: str | None
+    prefix: str
+    text: str
+    voters: frozenset[str]
+    """The visitors who did, one or more, as like() and save() name them."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment. SQLite's have no time zone: they are all in UTC."""
 
@@ -141,6 +156,15 @@ class _Like(Base):
     voter: Mapped[str] = mapped_column(String(64), primary_key=True)
 
 
+class _Continuation(Base):
+    __tablename__ = "continuations"
+
+    story: Mapped[str] = mapped_column(  # the one that was gone on with
+        ForeignKey("stories.id", ondelete="CASCADE"), primary_key=True
+    )
+    voter: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
 class Library:
     """The stored stories, for many threads at once. Everything raises LibraryError."""
 
@@ -178,12 +202,15 @@ class Library:
                 ) from None
         self._migrated = True
 
-    def save(self, stories: Sequence[StoredStory]) -> None:
+    def save(self, stories: Sequence[StoredStory], voter: str | None = None) -> None:
         """Keeps the stories, all or none; they are on the disk when it returns.
 
         A story whose id is there already is left out. A parent that does not look like an id is
         nobody's, and becomes None. Raises ValueError for a wrong id, a NUL (PostgreSQL's text
         cannot hold it) and a time without a zone.
+
+        voter, named as in like(), has them written: a parent whose whole text a story goes on from
+        is one that he picked. (Another version of the parent begins where the parent began.)
         """
         # In the order of their ids: who saves the same ones at the same time waits, and not both.
         rows = [_row(story) for story in sorted(stories, key=lambda story: story.id)]
@@ -191,6 +218,11 @@ class Library:
             return
         with self._writing() as connection:
             connection.execute(self._insert(_Story).on_conflict_do_nothing(), rows)
+            if voter and (continued := _continued(connection, rows)):
+                connection.execute(
+                    self._insert(_Continuation).on_conflict_do_nothing(),
+                    [{"story": id, "voter": voter} for id in continued],
+                )
         with self._counting:
             self._saved += len(rows)
             look = self._saved >= self._keep // 100
@@ -230,6 +262,21 @@ class Library:
             ).rowcount
             connection.execute(update(_Story).where(_Story.id == id).values(likes=likes + new))
         return likes + new
+
+    def picked(self) -> Iterator[PickedStory]:
+        """The stories that somebody liked or went on with, as they are at one moment, one by one in
+        the order of their ids."""
+        votes = union(
+            select(_Like.story, _Like.voter), select(_Continuation.story, _Continuation.voter)
+        ).subquery()
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=1000).execute(
+                select(_Story.id, _Story.parent, _Story.prefix, _Story.text, votes.c.voter)
+                .join(votes, _Story.id == votes.c.story)
+                .order_by(_Story.id)
+            )
+            for (id, parent, prefix, text), rows in groupby(found, key=lambda row: row[:-1]):
+                yield PickedStory(id, parent, prefix, text, frozenset(row.voter for row in rows))
 
     def family(self, id: str) -> list[Relative]:
         """The tree of continuations and forks that the story belongs to, from its root, parents
@@ -318,6 +365,26 @@ def _row(story: StoredStory) -> dict[str, Any]:
         raise ValueError("a story cannot hold NUL")
     parent = story.parent if story.parent and _ID.fullmatch(story.parent) else None
     return asdict(story) | {"parent": parent, "likes": 0}
+
+
+def _continued(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Ids of the parents whose whole text a child goes on from, but for blanks at its ends."""
+    named = {row["parent"] for row in rows} - {None}
+    if not named:
+        return []
+    parents = connection.execute(
+        select(_Story.id, _Story.prefix, _Story.text)
+        .where(_Story.id.in_(named))
+        .with_for_update(key_share=True, read=True)  # they stay until this transaction ends
+    )
+    whole = {one.id: (one.prefix + one.text).strip() for one in parents if one.text.strip()}
+    return sorted(
+        {
+            row["parent"]
+            for row in rows
+            if row["parent"] in whole and row["prefix"].lstrip().startswith(whole[row["parent"]])
+        }
+    )
 
 
 def _lineage(connection: Connection, id: str) -> list[str]:

@@ -90,16 +90,19 @@ class Stories:
     They have their place in the queue from the beginning: iterate over events() once or call
     write(), and close() in any case. Raises queue.Overloaded where there is no place,
     CheckpointError without a model, and ParameterError where the prefix has a word of the owner's
-    list.
+    list. voter is what the visitor is called where picks are stored.
     """
 
-    def __init__(self, request: StoryRequest, service: Service, visitor: Visitor) -> None:
+    def __init__(
+        self, request: StoryRequest, service: Service, visitor: Visitor, voter: str
+    ) -> None:
         if service.words.safe_length(request.prefix) is None:
             raise ParameterError("prefix", "contains a word that is not welcome here")
         self._request = request
         self._service = service
         self._metrics = service.metrics
         self._visitor = visitor
+        self._voter = voter
         self.model, self._copies, _ = service.current_model.get()
         self._begun = self._turn = time.monotonic()
         tokenizer = self.model.tokenizer
@@ -145,7 +148,7 @@ class Stories:
         stored = [self._stored(draft) for draft in drafts]
         ids: list[str | None] = [story.id for story in stored]
         try:
-            self._service.library.save(stored)
+            self._service.library.save(stored, self._voter)
         except LibraryError as error:
             _logger.error("stories are not stored: %s", error)
             ids = [None] * len(stored)

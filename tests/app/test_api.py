@@ -281,6 +281,30 @@ def test_a_client_likes_a_story_once(client: FlaskClient) -> None:
     assert client.post("/stories/000000000000/like").status_code == 404
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_picks_of_a_client_are_known_to_be_of_one(
+    service_app: Flask, client: FlaskClient, stream: bool
+) -> None:
+    """Its likes and continuations, and no other's; its address is nowhere."""
+
+    def ask(address: str, **values: object) -> str:
+        answer = client.post("/generate", json=values, environ_base={"REMOTE_ADDR": address})
+        return answer.text
+
+    one, other = "203.0.113.1", "203.0.113.2"
+    first, second = (json.loads(ask(one, prefix=f"Odo {stream} {n}", length=9)) for n in range(2))
+    ask(one, prefix=first["text"], parent=first["id"], length=5, nsamples=2, stream=stream)
+    ask(other, prefix=first["text"], parent=first["id"], length=5, stream=stream)
+    client.post(f"/stories/{second['id']}/like", environ_base={"REMOTE_ADDR": one})
+    library = service_app.extensions["service"].library
+    voters = {pick.id: pick.voters for pick in library.picked()}
+    (mine,) = voters[second["id"]]
+    (another,) = voters[first["id"]] - {mine}
+    assert len(voters[first["id"]]) == 2
+    assert not {one, other} & {mine, another}
+    assert mine not in client.get(f"/stories/{first['id']}").text
+
+
 def test_who_finds_no_place_is_told_when_to_come_back(tiny_checkpoint: Path) -> None:
     app = create_app({"CHECKPOINT": str(tiny_checkpoint), "MAX_BATCH": 1, "MAX_WAIT": 0.2})
     client = app.test_client()

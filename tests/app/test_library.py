@@ -366,6 +366,56 @@ def test_a_large_family_is_told_in_part(library: Library, parent: Callable[[int]
         assert [its_parent for _, its_parent in told].count(None) == 1
 
 
+# Picks
+
+
+def picked(library: Library) -> dict[int, set[str]]:
+    """Numbers of the stories that were picked, and by whom."""
+    return {int(one.id): set(one.voters) for one in library.picked()}
+
+
+def test_what_is_liked_or_gone_on_with_is_picked(library: Library) -> None:
+    assert picked(library) == {}
+    library.save([story(number, prefix=f"Odo {number}") for number in range(4)])
+    library.like(id_of(0), "ann")
+    library.like(id_of(0), "bob")
+    library.like(id_of(1), "ann")
+    going_on = story(10, prefix="Odo 1 counts to 1. And then", parent=id_of(1))
+    library.save([going_on, story(11, prefix=" Odo 1 counts to 1.", parent=id_of(1))], "bob")
+    library.save([story(12, prefix="Odo 2 counts to 2.", parent=id_of(2))], "ann")
+    # Other versions, and what only names a parent.
+    library.save([story(13, prefix="Odo 3", parent=id_of(3))], "ann")
+    library.save([story(14, prefix="Odo 4 counts to 3.", parent=id_of(3))], "ann")
+    library.save([story(15, prefix="Odo 3 counts to 3.", parent=id_of(99))], "ann")
+    library.save([story(16, prefix="Odo 3 counts to 3.", parent=id_of(3))])  # by nobody knows whom
+    assert picked(library) == {0: {"ann", "bob"}, 1: {"ann", "bob"}, 2: {"ann"}}
+    (second,) = (one for one in library.picked() if one.id == id_of(1))
+    assert (second.prefix, second.text, second.parent) == ("Odo 1", " counts to 1.", None)
+    library.save([replace(going_on, parent=id_of(1))], "cid")  # the very same story
+    library.like(id_of(10), "cid")
+    assert picked(library)[1] == {"ann", "bob", "cid"}
+    assert [one.parent for one in library.picked() if one.id == id_of(10)] == [id_of(1)]
+
+
+def test_a_story_without_a_text_of_its_own_is_not_gone_on_with(library: Library) -> None:
+    library.save([story(1, prefix="", text=""), story(2, prefix="Odo", text=" ")])
+    library.save([story(3, prefix="Odo rows", parent=id_of(1))], "ann")
+    library.save([story(4, prefix="Odo rows", parent=id_of(2))], "ann")
+    assert picked(library) == {}
+
+
+def test_picks_go_with_their_story(database_url: str, engine: Engine) -> None:
+    library = Library(database_url, keep=1)
+    library.save([story(1)])
+    library.like(id_of(1), "ann")
+    library.save([story(2, prefix="Wren counts to 1. Then", parent=id_of(1))], "ann")
+    assert there(library, range(3)) == [2]
+    assert picked(library) == {}
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM continuations").scalar() == 0
+    library.close()
+
+
 # What is kept
 
 
@@ -514,8 +564,8 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
 def test_errors_have_no_text_that_anybody_typed(library: Library, engine: Engine) -> None:
     library.migrate()
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE likes")
-        connection.exec_driver_sql("DROP TABLE stories")
+        for table in ("likes", "continuations", "stories"):
+            connection.exec_driver_sql(f"DROP TABLE {table}")
     with pytest.raises(LibraryError, match="stories") as caught:
         library.save([story(1, text="confidential", prefix="confidential")])
     error: BaseException | None = caught.value

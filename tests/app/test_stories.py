@@ -27,7 +27,7 @@ def service(service_app: Flask) -> Service:
 
 
 def begin(service: Service, visitor: Visitor = NOBODY, **values: object) -> Stories:
-    return Stories(StoryRequest.model_validate(values), service, visitor)
+    return Stories(StoryRequest.model_validate(values), service, visitor, "a visitor")
 
 
 def write(service: Service, **values: object) -> dict[str, object]:
