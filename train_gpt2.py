@@ -2,17 +2,17 @@
 """Fine-tune GPT-2 on a corpus into a checkpoint of gpt-2-simple's layout."""
 
 import argparse
+import os
 import re
 import shlex
 import sys
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from corpus.documents import held_out_beside
+from corpus.documents import CorpusError, held_out_beside
 from engine import CheckpointError
-from training import TrainingError, base, download
+from training import TrainingError, base, download, feedback, promotion, successor
 from training.finetune import (
     ENGINES,
     GPT_2_SIMPLE,
@@ -35,6 +35,11 @@ examples:
       the same run again: goes on after step 300
   python train_gpt2.py --corpus authors.txt:1000 --corpus mine.txt:500:5e-5
       the authors first, then one's own texts at half the usual learning rate
+  python train_gpt2.py --from-feedback --run run1
+      learn what visitors liked or went on with, into a run beside checkpoint/run1 that takes its
+      place, and is served at once, if it is not worse (exit code 3: it is worse)
+  python train_gpt2.py --go-back --run run1
+      put the run in its place again that was there before
 
 Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
 if it had never stopped. --steps counts the run's steps from its beginning.
@@ -51,6 +56,9 @@ corpus by which the service knows copied words (corpus.copies), whose texts they
 If MLFLOW_TRACKING_URI is set, the run is tracked there, too (pip install mlflow-skinny), in the
 experiment MLFLOW_EXPERIMENT_NAME, train_gpt2 by default.
 """
+
+NOT_PROMOTED = 3
+"""The exit code where a run from feedback is worse than the served one."""
 
 Number = TypeVar("Number", int, float)
 
@@ -143,6 +151,23 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="stop when more of what the model writes is copied from the corpus; default 1: never",
     )
     add("--seed", type=_seed, help=f"of windows and first weights; {_default('seed')}")
+    add(
+        "--from-feedback",
+        nargs="?",
+        const="",
+        metavar="DATABASE_URL",
+        help="learn from what visitors picked, beginning from the run's own weights; default the "
+        "service's database. --corpus and --valid are what the run was trained on, for replay and "
+        "comparison",
+    )
+    add(
+        "--per-visitor",
+        type=_count,
+        default=feedback.PER_VISITOR,
+        metavar="STORIES",
+        help="that one visitor may let in with --from-feedback; default %(default)s",
+    )
+    add("--go-back", action="store_true", help="undo the run's last promotion")
     add("--checkpoint-dir", type=Path, default=Path("checkpoint"), help="default checkpoint")
     add("--models-dir", type=Path, default=Path("models"), help="default models")
     add(
@@ -157,6 +182,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--corpus: of several, each needs its steps (authors.txt:1000), not --steps")
     if args.valid and len(args.valid) != len(args.corpus):
         parser.error("--valid: as many files as --corpus, in the same order")
+    is_plain = len(args.corpus) == 1 and not args.corpus[0][1] and not args.fresh
+    is_plain &= args.model == parser.get_default("model")
+    if args.from_feedback is not None and not is_plain:
+        parser.error("--from-feedback begins from the run itself, anew, and replays one --corpus")
     return args
 
 
@@ -217,15 +246,14 @@ def _within(number: Number, low: float, high: float) -> Number:
     return number
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    args = _parse(arguments)
-    given = {
-        field.name: value
-        for field in fields(Plan)
-        if (value := getattr(args, field.name)) is not None
-    }
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """The values of a plan that were asked for."""
+    values = {field.name: getattr(args, field.name) for field in fields(Plan)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _finetune(args: argparse.Namespace, command: str) -> int:
+    given = _given(args)
     if len(args.corpus) == 1:
         _, steps, rate = args.corpus[0]
         given |= {"steps": steps} if steps else {}
@@ -233,18 +261,72 @@ def main(arguments: list[str] | None = None) -> int:
     plan = replace(usual_plan(args.model), **given)
     run = args.checkpoint_dir / args.run
     paths = Paths(_corpora(args, plan), run, args.models_dir, args.models_url)
+    stopped = finetune(
+        args.model,
+        paths,
+        plan,
+        command=command,
+        engine=args.engine,
+        precision=args.precision,
+        fresh=args.fresh,
+        say=_say,
+    )
+    return 128 + stopped if stopped else 0
+
+
+def _learn_from_feedback(args: argparse.Namespace, command: str) -> int:
+    # Imported only here: nothing else needs the service and its database.
+    from app.library import LibraryError  # noqa: PLC0415
+    from app.picks import gate, read_picks  # noqa: PLC0415
+    from app.settings import Settings, SettingsError  # noqa: PLC0415
+
     try:
-        stopped = finetune(
-            args.model,
-            paths,
-            plan,
-            command=shlex.join(["python", "train_gpt2.py", *arguments]),
-            engine=args.engine,
-            precision=args.precision,
-            fresh=args.fresh,
-            say=partial(print, flush=True),
-        )
-    except (TrainingError, CheckpointError) as error:
+        settings = Settings.read(os.environ)
+        refusal, picks = gate(settings), read_picks(settings, args.from_feedback)
+    except (LibraryError, SettingsError) as error:
+        raise TrainingError(str(error)) from error
+    corpus = args.corpus[0][0]
+    outcome = successor.learn(
+        args.checkpoint_dir / args.run,
+        corpus,
+        args.valid[0] if args.valid else _held_out(corpus),
+        picks,
+        refusal=refusal,
+        per_visitor=args.per_visitor,
+        options=_given(args),
+        engine=args.engine,
+        precision=args.precision,
+        command=command,
+        say=_say,
+    )
+    if outcome.stopped:
+        return 128 + outcome.stopped
+    return NOT_PROMOTED if outcome.objections else 0
+
+
+def _go_back(args: argparse.Namespace) -> int:
+    run = args.checkpoint_dir / args.run
+    earlier, aside = promotion.go_back(run)
+    _say(f"{earlier} is {run} again." + (f" What was there is {aside} now." if aside else ""))
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = _parse(arguments)
+    command = shlex.join(["python", "train_gpt2.py", *arguments])
+    try:
+        if args.go_back:
+            return _go_back(args)
+        if args.from_feedback is not None:
+            return _learn_from_feedback(args, command)
+        return _finetune(args, command)
+    except (TrainingError, CheckpointError, CorpusError) as error:
         print(f"train_gpt2.py: {error}", file=sys.stderr)
         return 1
     except OSError as error:
@@ -253,7 +335,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped; what was saved is kept.", file=sys.stderr)
         return 130
-    return 128 + stopped if stopped else 0
 
 
 if __name__ == "__main__":

@@ -115,6 +115,8 @@ class CopyIndex:
         names_end = self._name_ends[-1] if documents else 0
         if self._directory[-1] != runs or len(self._names) != names_end:
             raise self._damaged()
+        self.documents = documents
+        """How many there are, numbered from 0."""
 
     @classmethod
     def open(cls, path: Path) -> "CopyIndex":

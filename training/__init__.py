@@ -16,7 +16,10 @@ The rooms of a training run, in the order in which it walks through them:
 - `metrics` and `report`: what was measured, as JSON lines and as a page;
 - `tracking`: whom it is told besides: `tensorboard`'s event files, and `mlflow_run`;
 - `history` and `model_card`: how the run came about, as JSON lines and for those who get the model.
-- `measures` and `comparison`: finished models, measured with care and side by side.
+- `measures` and `comparison`: finished models, measured with care and side by side;
+- `feedback`: from what visitors picked to documents to learn from;
+- `promotion`: whether a run is as good as the one that is served, and putting it in its place;
+- `successor`: both, with fine-tuning between them.
 """
 
 from training.errors import TrainingError

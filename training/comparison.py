@@ -105,6 +105,11 @@ def table(models: Sequence[Measured]) -> str:
             written("words a text", lambda w: w.words, ",.1f"),
             written("ended by themselves", lambda w: w.ended, ".1%"),
         ]
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the first row is its head, the first column names the others."""
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
     lines = []

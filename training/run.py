@@ -79,7 +79,12 @@ def _remove_others(current: Path, pattern: str) -> None:
 
 def set_aside(run: Path) -> Path:
     """Rename the folder to a free name beside it; returns that."""
+    return run.rename(free_name(run))
+
+
+def free_name(run: Path) -> Path:
+    """The name that the folder would be set aside to."""
     number = 1
     while (aside := run.with_name(f"{run.name}.{number}")).exists():
         number += 1
-    return run.rename(aside)
+    return aside
