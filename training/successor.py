@@ -16,7 +16,8 @@ from tqdm import tqdm
 from corpus import copies, read_documents, write_documents
 from corpus.copies import CopyIndex
 from corpus.documents import held_out_beside
-from engine import Checkpoint, Tokenizer
+from engine import Tokenizer, open_source
+from engine.tokenizer import compile_vocabulary
 from training import dataset, feedback, model_card, promotion
 from training.errors import TrainingError
 from training.feedback import Feedback, Pick
@@ -138,10 +139,11 @@ def _tell(found: Feedback, say: Callable[[str], None]) -> None:
 
 def _plan(served: Path, documents: Iterable[str], options: Mapping[str, Any]) -> Plan:
     """A few gentle steps, unless others are asked for."""
-    tokenizer, n_ctx = Tokenizer.load(served), Checkpoint(served).hparams.n_ctx
+    source = open_source(served)
+    tokenizer = Tokenizer(compile_vocabulary(source.read_vocabulary()))
     tokens = sum(len(tokenizer.encode(text)) + 1 for text in documents)
     plan = replace(replace(FINE_TUNING, learning_rate=_RATE, replay=_REPLAY), **options)
-    steps = max(_EVALUATIONS, round(_READ * tokens / plan.tokens_per_step(n_ctx)))
+    steps = max(_EVALUATIONS, round(_READ * tokens / plan.tokens_per_step(source.hparams.n_ctx)))
     usual = {"steps": steps, "eval_every": steps // _EVALUATIONS}
     return replace(plan, **{**usual, **options})
 
