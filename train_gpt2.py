@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from corpus.documents import held_out_beside
 from engine import CheckpointError
-from training import TrainingError, base, download
+from training import TrainingError, base, download, processes
 from training.finetune import (
     ENGINES,
     GPT_2_SIMPLE,
@@ -218,6 +218,14 @@ def _within(number: Number, low: float, high: float) -> Number:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    if processes.count() > 1:
+        from training import distributed  # noqa: PLC0415 # takes seconds
+
+        return distributed.lead(partial(_run, arguments))
+    return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = _parse(arguments)
     given = {

@@ -17,7 +17,7 @@ from corpus import copies, read_documents
 from corpus.copies import CopyIndex
 from corpus.documents import replacing, write_documents
 from engine import HParams, Tokenizer
-from training import base, dataset, evaluation, history, loop, model_card, report, run
+from training import base, dataset, evaluation, history, loop, model_card, processes, report, run
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
@@ -91,6 +91,7 @@ def finetune(
     """
     if engine == GPT_2_SIMPLE and precision == BFLOAT16:
         raise TrainingError(f"--precision {BFLOAT16} needs --engine {TORCH}")
+    _check_processes(engine, plan)
     for corpus in paths.corpora:
         dataset.check(corpus.path)
     opened, start, state = _open(model, paths, fresh, say)
@@ -150,6 +151,17 @@ def finetune(
         trainer.close()
 
 
+def _check_processes(engine: str, plan: Plan) -> None:
+    count, windows = processes.count(), plan.batch_size * plan.accumulate_gradients
+    if count > 1 and engine != TORCH:
+        raise TrainingError(f"{count} processes need --engine {TORCH}")
+    if count > windows:
+        raise TrainingError(
+            f"{count} processes cannot share the windows of a step, which are {windows}: start "
+            "fewer, or give a larger --batch-size or --accumulate-gradients"
+        )
+
+
 def _stage(corpus: Corpus, tokenizer: Tokenizer) -> Stage:
     bar = tqdm(read_documents(corpus.path), "Encoding", unit=" documents", leave=False)
     data = Dataset.encode(bar, tokenizer)
@@ -180,7 +192,14 @@ def _trainer(engine: str, precision: str | None, hparams: HParams, plan: Plan) -
         except ModuleNotFoundError:
             raise TrainingError("PyTorch is not installed: pip install torch") from None
         bfloat16 = precision == BFLOAT16 if precision else multiplies_bfloat16()
-        return PyTorch(hparams, seed=plan.seed, weight_decay=plan.weight_decay, bfloat16=bfloat16)
+        open_trainer: Callable[..., Trainer] = PyTorch
+        if processes.count() > 1:
+            from training.distributed import Distributed  # noqa: PLC0415
+
+            open_trainer = Distributed
+        return open_trainer(
+            hparams, seed=plan.seed, weight_decay=plan.weight_decay, bfloat16=bfloat16
+        )
     from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
 
     return Gpt2Simple(hparams, seed=plan.seed, weight_decay=plan.weight_decay)

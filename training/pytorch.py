@@ -7,26 +7,37 @@ Importing this module imports PyTorch, which takes seconds.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 from engine import HParams
 from engine.checkpoint import tensors
 from training.dataset import Tokens
 from training.errors import TrainingError
-from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array
+from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array, shares
+
+_HEAD = 256  # tokens whose logits are held at once where they are computed twice
 
 
 class GPT2(nn.Module):
-    """GPT-2 (Radford et al. 2019); the embedding of tokens is the output layer, too."""
+    """GPT-2 (Radford et al. 2019); the embedding of tokens is the output layer, too.
 
-    def __init__(self, hp: HParams) -> None:
+    recompute: what layers compute on the way is not kept for the gradients but computed again
+    (Chen et al. 2016), which takes less memory and more time.
+    """
+
+    def __init__(self, hp: HParams, *, recompute: bool = False) -> None:
         super().__init__()
         self.hp = hp
+        self.recompute = recompute
         self.weights = nn.ParameterDict({n: _first(n, shape, hp) for n, shape in tensors(hp)})
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, T) -> the losses (B, T - 1)
@@ -34,12 +45,25 @@ class GPT2(nn.Module):
         wte, wpe = self.weights["model/wte"], self.weights["model/wpe"]  # (V, E), (n_ctx, E)
         x = F.embedding(inputs, wte) + wpe[: inputs.shape[1]]  # (B, T - 1, E)
         for layer in range(self.hp.n_layer):
-            h = f"model/h{layer}"
-            x = x + self._attention(self._norm(x, f"{h}/ln_1"), f"{h}/attn")
-            x = x + self._mlp(self._norm(x, f"{h}/ln_2"), f"{h}/mlp")
-        logits = F.linear(self._norm(x, "model/ln_f"), wte)  # (B, T - 1, V)
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-        return losses.view_as(targets)
+            x = self._pass(self._layer, x, f"model/h{layer}")
+        x, flat = x.flatten(0, 1), targets.flatten()
+        size = _HEAD if self.recompute else len(flat)
+        parts = zip(torch.split(x, size), torch.split(flat, size), strict=True)
+        return torch.cat([self._pass(self._head, *part) for part in parts]).view_as(targets)
+
+    def _pass(self, part: Callable[..., Tensor], *inputs: object) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            y: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return y
+        return part(*inputs)
+
+    def _layer(self, x: Tensor, scope: str) -> Tensor:  # (B, T, E) -> (B, T, E)
+        x = x + self._attention(self._norm(x, f"{scope}/ln_1"), f"{scope}/attn")
+        return x + self._mlp(self._norm(x, f"{scope}/ln_2"), f"{scope}/mlp")
+
+    def _head(self, x: Tensor, targets: Tensor) -> Tensor:  # (N, E), (N,) -> the losses (N,)
+        logits = F.linear(self._norm(x, "model/ln_f"), self.weights["model/wte"])  # (N, V)
+        return F.cross_entropy(logits.float(), targets, reduction="none")
 
     def _attention(self, x: Tensor, scope: str) -> Tensor:  # (B, T, E) -> (B, T, E)
         b, t, e = x.shape
@@ -83,19 +107,37 @@ def multiplies_bfloat16() -> bool:
 class PyTorch:
     """A GPT-2 under training (see `trainer.Trainer`): on the GPU where there is one.
 
+    Where there are several processes (see `distributed`), each computes its share of a step, and
+    DistributedDataParallel sums up the gradients.
+
     bfloat16: steps multiply matrices in bfloat16; weights, moments and the loss stay float32, and
     so does all of `losses`, by which runs are compared.
+    recompute: see `GPT2`.
+    most_tokens: that are computed at once; of larger batches a part after another.
     """
 
     def __init__(
-        self, hparams: HParams, *, seed: int, weight_decay: float = 0.0, bfloat16: bool = False
+        self,
+        hparams: HParams,
+        *,
+        seed: int,
+        weight_decay: float = 0.0,
+        bfloat16: bool = False,
+        recompute: bool = False,
+        most_tokens: int | None = None,
     ) -> None:
         self.hparams = hparams
         torch.manual_seed(seed)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._bfloat16 = bfloat16
-        self._model = GPT2(hparams).to(self._device)
+        self._most_tokens = most_tokens
+        self._model = GPT2(hparams, recompute=recompute).to(self._device)
         self._weights: dict[str, Tensor] = dict(self._model.weights)
+        self._in_steps: nn.Module = self._model
+        self._process, self._processes = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            self._process, self._processes = dist.get_rank(), dist.get_world_size()
+            self._in_steps = DistributedDataParallel(self._in_steps, gradient_as_bucket_view=True)
         matrices = [w for w in self._weights.values() if w.dim() > 1]
         vectors = [w for w in self._weights.values() if w.dim() == 1]
         self._optimizer = torch.optim.AdamW(
@@ -115,12 +157,16 @@ class PyTorch:
             }
 
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
-        all_batches = list(batches)
-        total = 0.0
-        for batch in all_batches:
-            loss = self._losses(batch, self._bfloat16).mean() / len(all_batches)
-            torch.autograd.backward(loss)
-            total += loss.item()
+        parts = shares(batches, self._most_tokens, self._process, self._processes)
+        total = torch.zeros((), device=self._device)
+        for number, (tokens, share) in enumerate(parts, 1):
+            with self._apart() if number < len(parts) else nullcontext():
+                loss = self._losses(self._in_steps, tokens, self._bfloat16).mean() * share
+                # DistributedDataParallel divides by the number of processes.
+                torch.autograd.backward(loss * self._processes)
+            total += loss.detach()
+        if self._processes > 1:
+            dist.all_reduce(total)
         norm = nn.utils.clip_grad_norm_(self._weights.values(), CLIP_NORM)
         if not torch.isfinite(norm):
             raise TrainingError(OVERFLOWED)
@@ -128,11 +174,11 @@ class PyTorch:
             group["lr"] = learning_rate
         self._optimizer.step()
         self._optimizer.zero_grad()
-        return total
+        return total.item()
 
     def losses(self, batch: Tokens) -> Array:
         with torch.no_grad():
-            losses: Array = self._losses(batch, bfloat16=False).cpu().numpy()
+            losses: Array = self._losses(self._model, batch, bfloat16=False).cpu().numpy()
         return losses
 
     def get(self, name: str) -> Array:
@@ -148,12 +194,18 @@ class PyTorch:
             state["step"].fill_(step)
 
     def close(self) -> None:
-        del self._model, self._weights, self._optimizer
+        del self._model, self._in_steps, self._weights, self._optimizer
 
-    def _losses(self, batch: Tokens, bfloat16: bool) -> Tensor:
+    def _apart(self) -> AbstractContextManager[None]:
+        """In which gradients stay this process's."""
+        if isinstance(self._in_steps, DistributedDataParallel):
+            return self._in_steps.no_sync()
+        return nullcontext()
+
+    def _losses(self, model: nn.Module, batch: Tokens, bfloat16: bool) -> Tensor:
         tokens = torch.from_numpy(batch.astype(np.int64)).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
-            losses: Tensor = self._model(tokens)
+            losses: Tensor = model(tokens)
         return losses
 
     def _find(self, name: str) -> Tensor:
