@@ -34,6 +34,8 @@ examples:
       the same run again: goes on after step 300
   python train_gpt2.py --corpus authors.txt:1000 --corpus mine.txt:500:5e-5
       the authors first, then one's own texts at half the usual learning rate
+  torchrun --nproc-per-node gpu -- train_gpt2.py --engine torch --batch-size 8
+      the windows of each step shared among all GPUs (--nnodes: of several machines)
 
 Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
 if it had never stopped. --steps counts the run's steps from its beginning.
@@ -101,6 +103,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         choices=PRECISIONS,
         help="in which torch multiplies matrices; default bfloat16 where the GPU or the processor "
         "has instructions for it, otherwise float32, in which the rest is computed in any case",
+    )
+    add(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="whether torch compiles the steps; default where it pays: on long runs",
     )
     add("--run", type=_name, default="run1", help="its folder is checkpoint/<run>; default run1")
     add("--fresh", action="store_true", help="begin anew; an earlier run is renamed, not removed")
@@ -248,6 +255,7 @@ def _run(arguments: list[str] | None) -> int:
             command=shlex.join(["python", "train_gpt2.py", *arguments]),
             engine=args.engine,
             precision=args.precision,
+            compiled=args.compile,
             fresh=args.fresh,
             say=partial(print, flush=True),
         )

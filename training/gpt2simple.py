@@ -80,6 +80,11 @@ def _rows(x: Any, start: Any, end: Any) -> Any:  # (B, H, T, E / H) -> (B, H, en
     return tf.slice(x, [0, 0, start, 0], [-1, -1, end - start, -1])
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 class Gpt2Simple:
     """A GPT-2 under training (see `trainer.Trainer`).
 

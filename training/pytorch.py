@@ -6,9 +6,17 @@ of T tokens, E = n_embd, H = n_head, V = n_vocab.
 Importing this module imports PyTorch, which takes seconds.
 """
 
+import ctypes
+import importlib.util
 import math
+import os
+import shutil
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,9 +30,10 @@ from engine import HParams
 from engine.checkpoint import tensors
 from training.dataset import Tokens
 from training.errors import TrainingError
+from training.memory import LOGITS_AT_ONCE
 from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array, shares
 
-_HEAD = 256  # tokens whose logits are held at once where they are computed twice
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 class GPT2(nn.Module):
@@ -47,7 +56,8 @@ class GPT2(nn.Module):
         for layer in range(self.hp.n_layer):
             x = self._pass(self._layer, x, f"model/h{layer}")
         x, flat = x.flatten(0, 1), targets.flatten()
-        size = _HEAD if self.recompute else len(flat)
+        whole = torch.is_grad_enabled() and not self.recompute
+        size = len(flat) if whole else LOGITS_AT_ONCE
         parts = zip(torch.split(x, size), torch.split(flat, size), strict=True)
         return torch.cat([self._pass(self._head, *part) for part in parts]).view_as(targets)
 
@@ -97,11 +107,47 @@ def _first(name: str, shape: tuple[int, ...], hp: HParams) -> Tensor:
     return torch.randn(shape) * width
 
 
+def gpu_memory() -> int | None:
+    """The free bytes of the GPU; None where there is none."""
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
+
+
 def multiplies_bfloat16() -> bool:
     """Whether the GPU, or the processor where there is none, has instructions for bfloat16."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def _give_back_freed_memory() -> None:
+    """Have glibc's malloc give large blocks back to the system, rather than keep them.
+
+    Between those that it keeps (of up to 32 MB) new ones do not fit: mini with 4 windows at once
+    took 0.7 GB more than PyTorch had loaded, instead of 0.3. It takes a few page faults more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def can_compile() -> bool:
+    """Whether the tools are there that torch.compile calls."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    found = shutil.which(compiler) and Path(sysconfig.get_path("include"), "Python.h").exists()
+    return bool(found and (not torch.cuda.is_available() or importlib.util.find_spec("triton")))
+
+
+def compiling_pays(hparams: HParams, tokens: int) -> bool:
+    """Whether to compile the steps of a run that reads so many tokens in all.
+
+    For two CPU cores it took 70 s for each of the two shapes that mini's batches have, and saved a
+    sixth of the time from then on: that pays after a quarter of an hour, and clearly after two, the
+    limit here. For GPUs, which do ten times as much in a minute, the limit is ten times as high;
+    that has not been measured. It is the whole run that counts, so that it goes on as it began.
+    """
+    parameters = sum(math.prod(shape) for _, shape in tensors(hparams))
+    operations = 6 * parameters * tokens
+    return can_compile() and operations > (1e16 if torch.cuda.is_available() else 1e15)
 
 
 class PyTorch:
@@ -114,6 +160,7 @@ class PyTorch:
     so does all of `losses`, by which runs are compared.
     recompute: see `GPT2`.
     most_tokens: that are computed at once; of larger batches a part after another.
+    compiled: by torch.compile, anew for each shape of a batch.
     """
 
     def __init__(
@@ -123,6 +170,7 @@ class PyTorch:
         seed: int,
         weight_decay: float = 0.0,
         bfloat16: bool = False,
+        compiled: bool = False,
         recompute: bool = False,
         most_tokens: int | None = None,
     ) -> None:
@@ -131,9 +179,13 @@ class PyTorch:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._bfloat16 = bfloat16
         self._most_tokens = most_tokens
+        if recompute and sys.platform == "linux":
+            _give_back_freed_memory()
         self._model = GPT2(hparams, recompute=recompute).to(self._device)
         self._weights: dict[str, Tensor] = dict(self._model.weights)
         self._in_steps: nn.Module = self._model
+        if compiled:
+            self._in_steps = cast(nn.Module, torch.compile(self._model, dynamic=False))
         self._process, self._processes = 0, 1
         if dist.is_available() and dist.is_initialized():
             self._process, self._processes = dist.get_rank(), dist.get_world_size()

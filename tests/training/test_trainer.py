@@ -10,8 +10,9 @@ import torch
 from engine import HParams
 from engine.checkpoint import tensors
 from training import TrainingError
+from training.base import MINI_HPARAMS
 from training.gpt2simple import Gpt2Simple, tf
-from training.pytorch import PyTorch
+from training.pytorch import PyTorch, can_compile, compiling_pays
 from training.trainer import (
     MOMENTS,
     Trainer,
@@ -118,6 +119,20 @@ def test_bfloat16_is_for_steps_alone() -> None:
     assert rounded.step([batch], 1e-3) == pytest.approx(loss, abs=1e-2)
     assert (rounded.get("model/wte") != exact.get("model/wte")).any()
     assert rounded.get("model/wte").dtype == np.float32
+
+
+def test_compiling_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it costs here; where a compiler is missing, never.
+
+    That steps are the same was looked at by hand, as compiling takes half a minute and more: the
+    first six losses of a tiny model were apart by less than 1e-6 (`--compile`, float32).
+    """
+    can = can_compile()
+    assert compiling_pays(MINI_HPARAMS, 10**8) is can
+    assert not compiling_pays(MINI_HPARAMS, 10**6)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not can_compile()
+    assert not compiling_pays(MINI_HPARAMS, 10**8)
 
 
 def test_steps_lower_the_loss(trainer: Trainer) -> None:
