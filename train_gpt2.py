@@ -40,6 +40,8 @@ examples:
 Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
 if it had never stopped. --steps counts the run's steps from its beginning.
 
+What does not fit into memory is computed in smaller parts, with the same losses, or refused.
+
 Every --eval-every steps the loss on the documents held out is measured, and how much of what the
 model writes is copied. The best weights are served; training stops when they get no better.
 

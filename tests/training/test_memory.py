@@ -126,9 +126,9 @@ def test_work_is_cut_until_it_fits() -> None:
 @pytest.mark.parametrize(
     ("work", "free", "advice"),
     [
-        (replace(GPT2, torch=False), 3e9, "--engine torch or --model mini"),
+        (replace(GPT2, torch=False), 3e9, "--engine torch or --model"),
         (replace(GPT2, torch=False), 5e9, r"--engine torch or --short-windows 1 \(to position 256"),
-        (replace(GPT2, hparams=PUBLISHED["355M"]), 3e9, "--model 124M or --model mini"),
+        (replace(GPT2, hparams=PUBLISHED["355M"]), 3e9, "--model 124M or --model"),
         (GPT2, 1e8, "free some more"),
     ],
 )

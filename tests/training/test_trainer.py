@@ -10,7 +10,7 @@ import torch
 from engine import HParams
 from engine.checkpoint import tensors
 from training import TrainingError
-from training.base import MINI_HPARAMS
+from training.base import PUBLISHED
 from training.gpt2simple import Gpt2Simple, tf
 from training.pytorch import PyTorch, can_compile, compiling_pays
 from training.trainer import (
@@ -128,11 +128,11 @@ def test_compiling_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     first six losses of a tiny model were apart by less than 1e-6 (`--compile`, float32).
     """
     can = can_compile()
-    assert compiling_pays(MINI_HPARAMS, 10**8) is can
-    assert not compiling_pays(MINI_HPARAMS, 10**6)
+    assert compiling_pays(PUBLISHED["124M"], 10**7) is can
+    assert not compiling_pays(PUBLISHED["124M"], 10**6)
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert not can_compile()
-    assert not compiling_pays(MINI_HPARAMS, 10**8)
+    assert not compiling_pays(PUBLISHED["124M"], 10**7)
 
 
 def test_steps_lower_the_loss(trainer: Trainer) -> None:
