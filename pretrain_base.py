@@ -21,18 +21,15 @@ from corpus.documents import (
     text_files,
     write_documents,
 )
-from engine import CheckpointError, HParams, open_source, write_gguf
+from engine import CheckpointError, open_source, write_gguf
 from training import TrainingError, base
 from training.finetune import TORCH, Corpus, Paths, finetune
 from training.plan import PRETRAINING
 
-# 10.3 million parameters, 2.6 million of them the vocabulary's.
-SHAPE = HParams(n_vocab=8192, n_ctx=1024, n_embd=320, n_head=5, n_layer=6)
-
 EXAMPLES = """\
 examples:
   python pretrain_base.py books/
-      GPU: minutes; two CPU cores: days until it gets no better, see --steps
+      minutes on a GPU; on two CPU cores days, until it gets no better
   python pretrain_base.py books/ --out models/mine --steps 1800
       as many steps as there is time for: the learning rate falls to its end with them
   python train_gpt2.py --model models/mine
@@ -123,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
             base.SCRATCH,
             Paths([corpus], folder, Path("models"), ""),
             plan,
-            shape=SHAPE,
+            shape=base.MINI_HPARAMS,
             command=shlex.join(["python", "pretrain_base.py", *arguments]),
             engine=TORCH,
             fresh=False,

@@ -7,12 +7,13 @@ import re
 import shlex
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from corpus.documents import CorpusError, held_out_beside
 from engine import CheckpointError
-from training import TrainingError, base, download, feedback, promotion, successor
+from training import TrainingError, base, download, feedback, processes, promotion, successor
 from training.finetune import (
     ENGINES,
     GPT_2_SIMPLE,
@@ -35,6 +36,8 @@ examples:
       the same run again: goes on after step 300
   python train_gpt2.py --corpus authors.txt:1000 --corpus mine.txt:500:5e-5
       the authors first, then one's own texts at half the usual learning rate
+  torchrun --nproc-per-node gpu -- train_gpt2.py --engine torch --batch-size 8
+      the windows of each step shared among all GPUs (--nnodes: of several machines)
   python train_gpt2.py --from-feedback --run run1
       learn what visitors liked or went on with, into a run beside checkpoint/run1 that takes its
       place, and is served at once, if it is not worse (exit code 3: it is worse)
@@ -43,6 +46,8 @@ examples:
 
 Ctrl-C saves and stops; the same command goes on from there, and from the last save after a kill, as
 if it had never stopped. --steps counts the run's steps from its beginning.
+
+What does not fit into memory is computed in smaller parts, with the same losses, or refused.
 
 Every --eval-every steps the loss on the documents held out is measured, and how much of what the
 model writes is copied. The best weights are served; training stops when they get no better.
@@ -111,6 +116,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         choices=PRECISIONS,
         help="in which torch multiplies matrices; default bfloat16 where the GPU or the processor "
         "has instructions for it, otherwise float32, in which the rest is computed in any case",
+    )
+    add(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="whether torch compiles the steps; default where it pays: on long runs",
     )
     add("--run", type=_name, default="run1", help="its folder is checkpoint/<run>; default run1")
     add("--fresh", action="store_true", help="begin anew; an earlier run is renamed, not removed")
@@ -268,6 +278,7 @@ def _finetune(args: argparse.Namespace, command: str) -> int:
         command=command,
         engine=args.engine,
         precision=args.precision,
+        compiled=args.compile,
         fresh=args.fresh,
         say=_say,
     )
@@ -317,6 +328,14 @@ def _say(line: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    if processes.count() > 1:
+        from training import distributed  # noqa: PLC0415 # takes seconds
+
+        return distributed.lead(partial(_run, arguments))
+    return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = _parse(arguments)
     command = shlex.join(["python", "train_gpt2.py", *arguments])

@@ -39,7 +39,7 @@ from bench.machine import machine, require_idle
 from bench.models import BenchError, random_124m, random_checkpoint
 from bench.report import table
 from engine import Checkpoint
-from training.base import SCRATCH_HPARAMS
+from training.base import MINI_HPARAMS
 from training.dataset import Tokens
 from training.finetune import GPT_2_SIMPLE, TORCH
 from training.trainer import Trainer, load_weights
@@ -274,7 +274,7 @@ def markdown(results: Sequence[Trained]) -> str:
 def _works(args: argparse.Namespace) -> list[Work]:
     works = []
     if "mini" in args.only:
-        mini = random_checkpoint(args.cache, "mini", SCRATCH_HPARAMS)
+        mini = random_checkpoint(args.cache, "mini", MINI_HPARAMS)
         works.append(Work("mini", mini, args.steps[0]))
     if "124M" in args.only:
         works.append(Work("124M", random_124m(args.cache), args.steps[0]))

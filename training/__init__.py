@@ -11,6 +11,8 @@ The rooms of a training run, in the order in which it walks through them:
 - `trainer`: what an engine of training does, and how its weights and Adam's moments are saved;
 - `gpt2simple`: the engine on gpt-2-simple's graph (imports TensorFlow);
 - `pytorch`: the engine on PyTorch (imports it);
+- `memory`: how much of it training takes, and how it fits;
+- `processes` and `distributed`: several of them, started by torchrun, that train together;
 - `evaluation`: the loss on documents held out, and how much of what is written is copied;
 - `loop`: steps, progress, evaluation, saving, interruption, when to stop;
 - `metrics` and `report`: what was measured, as JSON lines and as a page;

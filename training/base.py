@@ -13,6 +13,8 @@ SCRATCH = "scratch"
 MINI = "mini"
 MINI_FOLDER = Path(__file__).parents[1] / "models" / MINI
 """A small GPT-2 that comes with the project; pretrain_base.py made it."""
+# 10.3 million parameters.
+MINI_HPARAMS = HParams(n_vocab=8192, n_ctx=1024, n_embd=320, n_head=5, n_layer=6)
 
 # https://github.com/openai/gpt-2
 PUBLISHED = {

@@ -5,11 +5,13 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata
 from itertools import chain
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,12 +19,24 @@ from corpus import copies, read_documents
 from corpus.copies import CopyIndex
 from corpus.documents import replacing, write_documents
 from engine import HParams, Tokenizer
-from training import base, dataset, evaluation, history, loop, model_card, report, run
+from training import (
+    base,
+    dataset,
+    evaluation,
+    history,
+    loop,
+    memory,
+    model_card,
+    processes,
+    report,
+    run,
+)
 from training.base import Base
 from training.dataset import Dataset
 from training.errors import TrainingError
 from training.evaluation import HeldOut
 from training.history import Start
+from training.memory import Work
 from training.metrics import Evaluation, Metrics
 from training.plan import FINE_TUNING, FROM_SCRATCH, MUON, Curriculum, Plan, Stage
 from training.tracking import Tracker
@@ -69,6 +83,7 @@ def finetune(
     engine: str = GPT_2_SIMPLE,
     precision: str | None = None,
     shape: HParams = base.SCRATCH_HPARAMS,
+    compiled: bool | None = None,
     fresh: bool,
     say: Callable[[str], None],
 ) -> signal.Signals | None:
@@ -81,6 +96,7 @@ def finetune(
         precision: in which matrices are multiplied, one of PRECISIONS; None: with torch bfloat16
             where the hardware has instructions for it, otherwise float32.
         shape: of a model from scratch.
+        compiled: whether torch compiles the steps; None: where that pays.
         fresh: begin anew; an earlier run of the name is set aside, not removed.
         say: is told what happens, line by line.
 
@@ -95,6 +111,9 @@ def finetune(
         raise TrainingError(f"--precision {BFLOAT16} needs --engine {TORCH}")
     if engine == GPT_2_SIMPLE and plan.optimizer == MUON:
         raise TrainingError(f"--optimizer {MUON} needs --engine {TORCH}")
+    if engine == GPT_2_SIMPLE and compiled:
+        raise TrainingError(f"--compile needs --engine {TORCH}")
+    _check_processes(engine, plan)
     for corpus in paths.corpora:
         dataset.check(corpus.path)
     opened, start, state = _open(model, paths, shape, fresh, say)
@@ -117,7 +136,9 @@ def finetune(
             say(f"Warning: {warning}.")
     held_out = [_held_out(corpus.valid, tokenizer, n_ctx, say) for corpus in paths.corpora]
 
-    trainer = _trainer(engine, precision, opened.hparams, plan)
+    trainer = _trainer(
+        opened.hparams, curriculum, engine=engine, precision=precision, compiled=compiled, say=say
+    )
     try:
         if state:
             load_state(trainer, state, start)
@@ -154,6 +175,17 @@ def finetune(
         trainer.close()
 
 
+def _check_processes(engine: str, plan: Plan) -> None:
+    count, windows = processes.count(), plan.batch_size * plan.accumulate_gradients
+    if count > 1 and engine != TORCH:
+        raise TrainingError(f"{count} processes need --engine {TORCH}")
+    if count > windows:
+        raise TrainingError(
+            f"{count} processes cannot share the windows of a step, which are {windows}: start "
+            "fewer, or give a larger --batch-size or --accumulate-gradients"
+        )
+
+
 def _stage(corpus: Corpus, tokenizer: Tokenizer) -> Stage:
     bar = tqdm(read_documents(corpus.path), "Encoding", unit=" documents", leave=False)
     data = Dataset.encode(bar, tokenizer)
@@ -176,24 +208,66 @@ def _describe(folder: Path, metrics: Metrics) -> None:
     model_card.write(folder)
 
 
-def _trainer(engine: str, precision: str | None, hparams: HParams, plan: Plan) -> Trainer:
+def _trainer(
+    hparams: HParams,
+    curriculum: Curriculum,
+    *,
+    engine: str,
+    precision: str | None,
+    compiled: bool | None,
+    say: Callable[[str], None],
+) -> Trainer:
+    """The trainer of an engine, so that it fits into the memory that is there."""
+    plan = curriculum.plan
+    options: dict[str, Any] = {"seed": plan.seed, "weight_decay": plan.weight_decay}
     # Imported only here, as it takes seconds: mistakes were reported without the wait.
-    if engine == TORCH:
-        try:
-            from training.pytorch import PyTorch, multiplies_bfloat16  # noqa: PLC0415
-        except ModuleNotFoundError:
-            raise TrainingError("PyTorch is not installed: pip install torch") from None
-        bfloat16 = precision == BFLOAT16 if precision else multiplies_bfloat16()
-        return PyTorch(
-            hparams,
-            seed=plan.seed,
-            weight_decay=plan.weight_decay,
-            bfloat16=bfloat16,
-            muon=plan.optimizer == MUON,
-        )
-    from training.gpt2simple import Gpt2Simple  # noqa: PLC0415
+    if engine == GPT_2_SIMPLE:
+        from training.gpt2simple import Gpt2Simple, has_gpu  # noqa: PLC0415
 
-    return Gpt2Simple(hparams, seed=plan.seed, weight_decay=plan.weight_decay)
+        if not has_gpu():  # whose memory TensorFlow divides by itself
+            work = memory.fit(_work(hparams, curriculum), memory.available(), say)
+            options["most_tokens"] = work.windows * work.length
+        return Gpt2Simple(hparams, **options)
+    try:
+        from training import pytorch  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise TrainingError("PyTorch is not installed: pip install torch") from None
+    bfloat16 = precision == BFLOAT16 if precision else pytorch.multiplies_bfloat16()
+    if compiled is None:
+        tokens = curriculum.steps * plan.tokens_per_step(hparams.n_ctx)
+        compiled = pytorch.compiling_pays(hparams, tokens)
+    elif compiled and not pytorch.can_compile():
+        raise TrainingError("--compile needs a C++ compiler and Python's headers (python3-dev)")
+    work = replace(_work(hparams, curriculum), torch=True, bfloat16=bfloat16)
+    free = pytorch.gpu_memory()
+    if free is not None:
+        work = replace(work, gpu=True)
+    elif left := memory.available():
+        free = left // processes.count_here()
+    work = memory.fit(work, free, say)
+    if compiled:
+        say("Steps are compiled: the first of each kind takes a minute or more.")
+    options |= {
+        "bfloat16": bfloat16,
+        "muon": plan.optimizer == MUON,
+        "compiled": compiled,
+        "recompute": work.recompute,
+        "most_tokens": work.windows * work.length,
+    }
+    if processes.count() > 1:
+        from training.distributed import Distributed  # noqa: PLC0415
+
+        return Distributed(hparams, **options)
+    return pytorch.PyTorch(hparams, **options)
+
+
+def _work(hparams: HParams, curriculum: Curriculum) -> Work:
+    """What a process computes of a batch."""
+    plan = curriculum.plan
+    length, windows = curriculum.longest_windows(hparams.n_ctx)
+    share = ceil(windows * plan.accumulate_gradients / processes.count())
+    accumulates = plan.accumulate_gradients > 1
+    return Work(hparams, min(windows, share), length, torch=False, accumulates=accumulates)
 
 
 def _open(

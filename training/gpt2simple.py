@@ -21,7 +21,7 @@ from engine.checkpoint import tensors
 from training.dataset import Tokens
 from training.errors import TrainingError
 from training.quiet import quiet_stderr
-from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array
+from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, OVERFLOWED, Array, shares
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with quiet_stderr():
@@ -81,23 +81,39 @@ def _rows(x: Any, start: Any, end: Any) -> Any:  # (B, H, T, E / H) -> (B, H, en
     return tf.slice(x, [0, 0, start, 0], [-1, -1, end - start, -1])
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 class Gpt2Simple:
     """A GPT-2 under training (see `trainer.Trainer`).
 
     Weights are initialised from scratch by gpt-2-simple's initialisers and seed.
+
+    most_tokens: that are computed at once; of larger batches a part after another.
     """
 
-    def __init__(self, hparams: HParams, *, seed: int, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        hparams: HParams,
+        *,
+        seed: int,
+        weight_decay: float = 0.0,
+        most_tokens: int | None = None,
+    ) -> None:
         self.hparams = hparams
+        self._most_tokens = most_tokens
         self._graph = tf.Graph()
         with self._graph.as_default():
             tf1.set_random_seed(seed)
             self._tokens = tf1.placeholder(tf.int32, [None, None], name="tokens")
             self._losses = _losses(hparams, self._tokens)
-            self._loss = tf.reduce_mean(self._losses)
+            self._share = tf1.placeholder(tf.float32, [], name="share")
+            self._loss = self._share * tf.reduce_mean(self._losses)
             weights = tf1.trainable_variables()
-            # Gradients are summed here over a step's batches, however few: what does not fit
-            # into memory at once is trained one batch after another.
+            # Gradients are summed here over a step's parts, however few: what does not fit into
+            # memory at once is trained one part after another.
             sums = [tf1.Variable(tf.zeros(w.shape), trainable=False) for w in weights]
             self._accumulate = tf.group(
                 *(
@@ -106,14 +122,13 @@ class Gpt2Simple:
                 )
             )
             self._learning_rate = tf1.placeholder(tf.float32, [], name="learning_rate")
-            self._batches = tf1.placeholder(tf.float32, [], name="batches")
-            means, self._norm = tf.clip_by_global_norm([s / self._batches for s in sums], CLIP_NORM)
+            clipped, self._norm = tf.clip_by_global_norm(sums, CLIP_NORM)
             decay = 1 - weight_decay * self._learning_rate
             matrices = [w for w in weights if len(w.shape) > 1]
             optimizer = tf1.train.AdamOptimizer(self._learning_rate, *BETAS, EPSILON)
             # Decoupled from the gradient (Loshchilov and Hutter, 2019), before it as in PyTorch.
             with tf.control_dependencies([w.assign(w * decay) for w in matrices if weight_decay]):
-                apply = optimizer.apply_gradients(zip(means, weights, strict=True))
+                apply = optimizer.apply_gradients(zip(clipped, weights, strict=True))
             with tf.control_dependencies([apply]):
                 self._apply = tf.group(*(s.assign(tf.zeros_like(s)) for s in sums))
             self._variables = {w.op.name: w for w in weights}
@@ -133,15 +148,16 @@ class Gpt2Simple:
         return losses
 
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
-        losses = []
-        for batch in batches:
-            loss, _ = self._session.run([self._loss, self._accumulate], {self._tokens: batch})
-            losses.append(loss)
-        feed = {self._learning_rate: learning_rate, self._batches: len(losses)}
+        total = 0.0
+        for tokens, share in shares(batches, self._most_tokens):
+            feed = {self._tokens: tokens, self._share: share}
+            loss, _ = self._session.run([self._loss, self._accumulate], feed)
+            total += float(loss)
+        feed = {self._learning_rate: learning_rate}
         norm, _ = self._session.run([self._norm, self._apply], feed)
         if not np.isfinite(norm):
             raise TrainingError(OVERFLOWED)
-        return float(np.mean(losses))
+        return total
 
     def get(self, name: str) -> Array:
         value: Array = self._session.run(self._variables[name])

@@ -110,6 +110,12 @@ class Curriculum:
             data = self.stages[drawn].data
             yield data.windows(count=count, length=n_ctx // parts, random=random)
 
+    def longest_windows(self, n_ctx: int) -> tuple[int, int]:
+        """How long the longest windows are, and how many of them a batch has."""
+        parts = 4 if self.plan.short_windows == 1 else 1
+        most = max(len(stage.data.tokens) for stage in self.stages) + 1
+        return min(n_ctx // parts, most), self.plan.batch_size * parts
+
     def rate(self, step: int, start: int) -> float:
         """The learning rate of a step where Adam's moments began after step start.
 

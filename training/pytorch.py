@@ -6,28 +6,57 @@ of T tokens, E = n_embd, H = n_head, V = n_vocab.
 Importing this module imports PyTorch, which takes seconds.
 """
 
+import ctypes
+import importlib.util
 import math
-from collections.abc import Iterable
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
 from engine import HParams
 from engine.checkpoint import tensors
 from training.dataset import Tokens
 from training.errors import TrainingError
-from training.trainer import BETAS, CLIP_NORM, EPSILON, MOMENTS, MOMENTUM, OVERFLOWED, Array
+from training.memory import LOGITS_AT_ONCE
+from training.trainer import (
+    BETAS,
+    CLIP_NORM,
+    EPSILON,
+    MOMENTS,
+    MOMENTUM,
+    OVERFLOWED,
+    Array,
+    shares,
+)
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 class GPT2(nn.Module):
-    """GPT-2 (Radford et al. 2019); the embedding of tokens is the output layer, too."""
+    """GPT-2 (Radford et al. 2019); the embedding of tokens is the output layer, too.
 
-    def __init__(self, hp: HParams) -> None:
+    recompute: what layers compute on the way is not kept for the gradients but computed again
+    (Chen et al. 2016), which takes less memory and more time.
+    """
+
+    def __init__(self, hp: HParams, *, recompute: bool = False) -> None:
         super().__init__()
         self.hp = hp
+        self.recompute = recompute
         # A convolution's weight is a matrix here, without the 1 that its shape begins with.
         shapes = ((name, shape[-2:]) for name, shape in tensors(hp))
         self.weights = nn.ParameterDict({name: _first(name, shape, hp) for name, shape in shapes})
@@ -37,12 +66,26 @@ class GPT2(nn.Module):
         wte, wpe = self.weights["model/wte"], self.weights["model/wpe"]  # (V, E), (n_ctx, E)
         x = F.embedding(inputs, wte) + wpe[: inputs.shape[1]]  # (B, T - 1, E)
         for layer in range(self.hp.n_layer):
-            h = f"model/h{layer}"
-            x = x + self._attention(self._norm(x, f"{h}/ln_1"), f"{h}/attn")
-            x = x + self._mlp(self._norm(x, f"{h}/ln_2"), f"{h}/mlp")
-        logits = F.linear(self._norm(x, "model/ln_f"), wte)  # (B, T - 1, V)
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-        return losses.view_as(targets)
+            x = self._pass(self._layer, x, f"model/h{layer}")
+        x, flat = x.flatten(0, 1), targets.flatten()
+        whole = torch.is_grad_enabled() and not self.recompute
+        size = len(flat) if whole else LOGITS_AT_ONCE
+        parts = zip(torch.split(x, size), torch.split(flat, size), strict=True)
+        return torch.cat([self._pass(self._head, *part) for part in parts]).view_as(targets)
+
+    def _pass(self, part: Callable[..., Tensor], *inputs: object) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            y: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
+            return y
+        return part(*inputs)
+
+    def _layer(self, x: Tensor, scope: str) -> Tensor:  # (B, T, E) -> (B, T, E)
+        x = x + self._attention(self._norm(x, f"{scope}/ln_1"), f"{scope}/attn")
+        return x + self._mlp(self._norm(x, f"{scope}/ln_2"), f"{scope}/mlp")
+
+    def _head(self, x: Tensor, targets: Tensor) -> Tensor:  # (N, E), (N,) -> the losses (N,)
+        logits = F.linear(self._norm(x, "model/ln_f"), self.weights["model/wte"])  # (N, V)
+        return F.cross_entropy(logits.float(), targets, reduction="none")
 
     def _attention(self, x: Tensor, scope: str) -> Tensor:  # (B, T, E) -> (B, T, E)
         b, t, e = x.shape
@@ -76,6 +119,11 @@ def _first(name: str, shape: tuple[int, ...], hp: HParams) -> Tensor:
     return torch.randn(shape) * width
 
 
+def gpu_memory() -> int | None:
+    """The free bytes of the GPU; None where there is none."""
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
+
+
 def multiplies_bfloat16() -> bool:
     """Whether the GPU, or the processor where there is none, has instructions for bfloat16."""
     if torch.cuda.is_available():
@@ -83,16 +131,52 @@ def multiplies_bfloat16() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
+def _give_back_freed_memory() -> None:
+    """Have glibc's malloc give large blocks back to the system, rather than keep them.
+
+    Between those that it keeps (of up to 32 MB) new ones do not fit: mini with 4 windows at once
+    took 0.7 GB more than PyTorch had loaded, instead of 0.3. It takes a few page faults more.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def can_compile() -> bool:
+    """Whether the tools are there that torch.compile calls."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    found = shutil.which(compiler) and Path(sysconfig.get_path("include"), "Python.h").exists()
+    return bool(found and (not torch.cuda.is_available() or importlib.util.find_spec("triton")))
+
+
+def compiling_pays(hparams: HParams, tokens: int) -> bool:
+    """Whether to compile the steps of a run that reads so many tokens in all.
+
+    For two CPU cores it took 70 s for each of the two shapes that mini's batches have, and saved a
+    sixth of the time from then on: that pays after a quarter of an hour, and clearly after two, the
+    limit here. For GPUs, which do ten times as much in a minute, the limit is ten times as high;
+    that has not been measured. It is the whole run that counts, so that it goes on as it began.
+    """
+    parameters = sum(math.prod(shape) for _, shape in tensors(hparams))
+    operations = 6 * parameters * tokens
+    return can_compile() and operations > (1e16 if torch.cuda.is_available() else 1e15)
+
+
 class PyTorch:
     """A GPT-2 under training (see `trainer.Trainer`): on the GPU where there is one.
 
+    Where there are several processes (see `distributed`), each computes its share of a step, and
+    DistributedDataParallel sums up the gradients.
+
     bfloat16: steps multiply matrices in bfloat16; weights, moments and the loss stay float32, and
     so does all of `losses`, by which runs are compared.
-
     muon: the layers' matrices are trained by Muon (Jordan et al. 2024,
     https://kellerjordan.github.io/posts/muon), scaled so that Adam's learning rates suit it (Liu et
     al. 2025, arXiv 2502.16982), the embeddings and vectors by Adam as ever. From scratch it learned
     as much from half the steps here.
+    recompute: see `GPT2`.
+    most_tokens: that are computed at once; of larger batches a part after another.
+    compiled: by torch.compile, anew for each shape of a batch.
     """
 
     def __init__(
@@ -103,13 +187,26 @@ class PyTorch:
         weight_decay: float = 0.0,
         bfloat16: bool = False,
         muon: bool = False,
+        compiled: bool = False,
+        recompute: bool = False,
+        most_tokens: int | None = None,
     ) -> None:
         self.hparams = hparams
         torch.manual_seed(seed)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._bfloat16 = bfloat16
-        self._model = GPT2(hparams).to(self._device)
+        self._most_tokens = most_tokens
+        if recompute and sys.platform == "linux":
+            _give_back_freed_memory()
+        self._model = GPT2(hparams, recompute=recompute).to(self._device)
         self._weights: dict[str, Tensor] = dict(self._model.weights)
+        self._in_steps: nn.Module = self._model
+        if compiled:
+            self._in_steps = cast(nn.Module, torch.compile(self._model, dynamic=False))
+        self._process, self._processes = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            self._process, self._processes = dist.get_rank(), dist.get_world_size()
+            self._in_steps = DistributedDataParallel(self._in_steps, gradient_as_bucket_view=True)
         by_muon = {n: w for n, w in self._weights.items() if muon and n.endswith("/w")}
         by_adam = {n: w for n, w in self._weights.items() if n not in by_muon}
         self._moments = {
@@ -156,12 +253,16 @@ class PyTorch:
                     yield name + moment, shape
 
     def step(self, batches: Iterable[Tokens], learning_rate: float) -> float:
-        all_batches = list(batches)
-        total = 0.0
-        for batch in all_batches:
-            loss = self._losses(batch, self._bfloat16).mean() / len(all_batches)
-            torch.autograd.backward(loss)
-            total += loss.item()
+        parts = shares(batches, self._most_tokens, self._process, self._processes)
+        total = torch.zeros((), device=self._device)
+        for number, (tokens, share) in enumerate(parts, 1):
+            with self._apart() if number < len(parts) else nullcontext():
+                loss = self._losses(self._in_steps, tokens, self._bfloat16).mean() * share
+                # DistributedDataParallel divides by the number of processes.
+                torch.autograd.backward(loss * self._processes)
+            total += loss.detach()
+        if self._processes > 1:
+            dist.all_reduce(total)
         norm = nn.utils.clip_grad_norm_(self._weights.values(), CLIP_NORM)
         if not torch.isfinite(norm):
             raise TrainingError(OVERFLOWED)
@@ -170,11 +271,11 @@ class PyTorch:
                 group["lr"] = learning_rate
             optimizer.step()
             optimizer.zero_grad()
-        return total
+        return total.item()
 
     def losses(self, batch: Tokens) -> Array:
         with torch.no_grad():
-            losses: Array = self._losses(batch, bfloat16=False).cpu().numpy()
+            losses: Array = self._losses(self._model, batch, bfloat16=False).cpu().numpy()
         return losses
 
     def get(self, name: str) -> Array:
@@ -191,12 +292,19 @@ class PyTorch:
             state["step"].fill_(step)
 
     def close(self) -> None:
-        del self._model, self._weights, self._moments, self._adam, self._optimizers
+        del self._model, self._in_steps, self._weights, self._moments
+        del self._adam, self._optimizers
 
-    def _losses(self, batch: Tokens, bfloat16: bool) -> Tensor:
+    def _apart(self) -> AbstractContextManager[None]:
+        """In which gradients stay this process's."""
+        if isinstance(self._in_steps, DistributedDataParallel):
+            return self._in_steps.no_sync()
+        return nullcontext()
+
+    def _losses(self, model: nn.Module, batch: Tokens, bfloat16: bool) -> Tensor:
         tokens = torch.from_numpy(batch.astype(np.int64)).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
-            losses: Tensor = self._model(tokens)
+            losses: Tensor = model(tokens)
         return losses
 
     def _find(self, name: str) -> Tensor:

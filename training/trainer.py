@@ -70,6 +70,31 @@ class Trainer(Protocol):
         ...
 
 
+def shares(
+    batches: Iterable[Tokens], most_tokens: int | None, process: int = 0, processes: int = 1
+) -> list[tuple[Tokens, float]]:
+    """What a process computes of a step: parts of its batches, each with its share of their mean.
+
+    However a step is cut, by processes or for want of memory, the shares in all add up to 1 and
+    every window counts as much as before.
+
+    Args:
+        most_tokens: of a part, but for one that is a single window; None: batches stay whole.
+    """
+    all_batches = list(batches)
+    windows = sum(map(len, all_batches))
+    first, end = (windows * number // processes for number in (process, process + 1))
+    parts = []
+    for batch in all_batches:
+        mine = batch[max(0, first) : max(0, end)]
+        first, end = first - len(batch), end - len(batch)
+        most = max(1, most_tokens // batch.shape[1]) if most_tokens else len(batch)
+        for at in range(0, len(mine), most):
+            part = mine[at : at + most]
+            parts.append((part, len(part) / len(batch) / len(all_batches)))
+    return parts
+
+
 def save_weights(trainer: Trainer, prefix: Path) -> None:
     """Writes <prefix>.index and <prefix>.data-00000-of-00001, each whole or not at all.
 

@@ -35,9 +35,10 @@ class Script:
             command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
         )
 
-    def start(self, *arguments: object) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         """Start it; its outputs go into a file."""
-        command = [sys.executable, str(ROOT / "train_gpt2.py"), *map(str, arguments)]
+        script = str(ROOT / "train_gpt2.py")
+        command = [sys.executable, *launcher, script, *map(str, arguments)]
         with (self.folder / "output").open("wb") as output:
             return subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
 
@@ -52,6 +53,11 @@ class Script:
         path = self.run1 / "metrics.jsonl"
         lines = path.read_text().split("\n")[:-1] if path.is_file() else []
         return [line["step"] for line in map(json.loads, lines) if "loss" in line]
+
+    def losses(self, run: str) -> list[float]:
+        """Of each step, as metrics.jsonl tells them."""
+        lines = (self.run1.with_name(run) / "metrics.jsonl").read_text().splitlines()
+        return [line["loss"] for line in map(json.loads, lines) if "loss" in line]
 
 
 @pytest.fixture
@@ -250,6 +256,26 @@ def test_one_engine_goes_on_with_the_others_run(
     assert result.returncode == 0, result.stderr
     assert "after step 2" in result.stdout
     assert_whole(script.run1, 4)
+
+
+def test_two_processes_train_as_one(script: Script, corpus: Path, tiny_checkpoint: Path) -> None:
+    """Of three windows one has one, the other two. Interrupted, one goes on with what two began."""
+    options = ("--model", tiny_checkpoint, "--corpus", corpus, *TORCH, "--precision", "float32")
+    options += ("--batch-size", 3, "--accumulate-gradients", 1, "--weight-decay", 0.1)
+    options += ("--steps", 60, "--eval-every", 100, "--save-every", 100)
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--")
+    process = script.start(*options, launcher=torchrun)
+    script.wait_for_steps(process, 3)
+    process.terminate()
+    process.wait(60)
+    output = (script.folder / "output").read_text()
+    assert output.count("Beginning checkpoint/run1") == 1
+    assert output.count("Stopping after this step, then saving") == 1
+    assert_whole(script.run1, len(script.metrics()))
+    for run in ("run1", "straight"):
+        result = script(*options, "--run", run)
+        assert result.returncode == 0, result.stderr
+    assert script.losses("run1") == pytest.approx(script.losses("straight"), rel=1e-5)
 
 
 def test_documents_held_out_decide(

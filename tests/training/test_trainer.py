@@ -9,8 +9,9 @@ import pytest
 from engine import Checkpoint, HParams, Vocabulary, write_model_files
 from engine.checkpoint import tensors
 from training import TrainingError
+from training.base import PUBLISHED
 from training.gpt2simple import Gpt2Simple
-from training.pytorch import PyTorch
+from training.pytorch import PyTorch, can_compile, compiling_pays
 from training.trainer import (
     MOMENTS,
     Trainer,
@@ -18,6 +19,7 @@ from training.trainer import (
     load_weights,
     save_state,
     save_weights,
+    shares,
 )
 
 HPARAMS = HParams(n_vocab=300, n_ctx=32, n_embd=64, n_head=4, n_layer=2)
@@ -29,8 +31,8 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Open]:
     """Opens trainers of one engine."""
     opened = []
 
-    def open_one(*, seed: int = 3, weight_decay: float = 0.0) -> Trainer:
-        opened.append(request.param(HPARAMS, seed=seed, weight_decay=weight_decay))
+    def open_one(*, seed: int = 3, **options: object) -> Trainer:
+        opened.append(request.param(HPARAMS, seed=seed, **options))
         return opened[-1]
 
     yield open_one
@@ -118,6 +120,20 @@ def test_bfloat16_is_for_steps_alone() -> None:
     assert rounded.get("model/wte").dtype == np.float32
 
 
+def test_compiling_is_for_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what it costs here; where a compiler is missing, never.
+
+    That steps are the same was looked at by hand, as compiling takes half a minute and more: the
+    first six losses of a tiny model were apart by less than 1e-6 (`--compile`, float32).
+    """
+    can = can_compile()
+    assert compiling_pays(PUBLISHED["124M"], 10**7) is can
+    assert not compiling_pays(PUBLISHED["124M"], 10**6)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not can_compile()
+    assert not compiling_pays(PUBLISHED["124M"], 10**7)
+
+
 def test_steps_lower_the_loss(trainer: Trainer) -> None:
     batch = draw(2, 32)
     first = trainer.step([batch], 1e-3)
@@ -136,6 +152,45 @@ def test_accumulated_batches_count_as_one(engine: Open) -> None:
     assert accumulated_losses == pytest.approx(losses, rel=1e-5)
     for name, weight in weights.items():
         np.testing.assert_allclose(accumulated[name], weight, atol=2e-4, err_msg=name)
+
+
+def assert_same_training(trainer: Trainer, reference: Trainer) -> None:
+    """The same losses and weights by batches of several sizes."""
+    for seed in range(3):
+        batches = [draw(5, 16, seed), draw(2, 32, seed)]
+        loss = reference.step(batches, 1e-3)
+        assert trainer.step(batches, 1e-3) == pytest.approx(loss, rel=1e-5)
+    for name, weight in weights_of(reference).items():
+        np.testing.assert_allclose(trainer.get(name), weight, atol=2e-4, err_msg=name)
+
+
+def test_a_batch_that_is_cut_counts_as_before(engine: Open) -> None:
+    """Into three windows and two, and into single ones."""
+    assert_same_training(engine(most_tokens=50), engine())
+
+
+def test_what_is_computed_again_is_the_same() -> None:
+    trainer, reference = PyTorch(HPARAMS, seed=3, recompute=True), PyTorch(HPARAMS, seed=3)
+    assert_same_training(trainer, reference)
+    # More than a part of what is before the losses.
+    batch = draw(20, 32)
+    assert trainer.step([batch], 1e-3) == pytest.approx(reference.step([batch], 1e-3), rel=1e-5)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 7, 8])
+def test_processes_share_a_step(processes: int) -> None:
+    """Every window is one process's, none has two more than another, and all count the same."""
+    batches = [draw(5, 16, 1), draw(2, 32, 2)]
+    per_process = [shares(batches, 40, process, processes) for process in range(processes)]
+    counts = [sum(len(tokens) for tokens, _ in parts) for parts in per_process]
+    assert sum(counts) == 7 and max(counts) - min(counts) <= 1
+    weights = {}
+    for tokens, share in (part for parts in per_process for part in parts):
+        assert tokens.size <= 40
+        weights |= {window.tobytes(): share / len(tokens) for window in tokens}
+    assert weights == pytest.approx(
+        {window.tobytes(): 1 / 2 / len(batch) for batch in batches for window in batch}
+    )
 
 
 def test_weight_decay_shrinks_matrices_alone(engine: Open) -> None:
