@@ -38,7 +38,7 @@ from training.errors import TrainingError
 PER_VISITOR = 3
 """Documents that one visitor lets in, by default."""
 
-_FEWEST, _FEWEST_HELD_OUT = 50, 5  # with fewer, chance decides what is learned, or measured
+_FEWEST, _FEWEST_HELD_OUT = 50, 10  # of fewer, a visitor's would be too large a part, or chance's
 _HELD_OUT = 0.15
 _FEWEST_WORDS, _MOST_WORDS = 40, 1000
 # How many documents may have so many first words in common: an opening that the page offers, and
@@ -85,7 +85,7 @@ class Feedback:
         if len(self.train) < _FEWEST or len(self.held_out) < _FEWEST_HELD_OUT:
             raise TrainingError(
                 f"too few picks to learn from: {len(self.train)}, and {len(self.held_out)} held "
-                f"out; {_FEWEST} and {_FEWEST_HELD_OUT} are needed (a tenth to a fifth is held out)"
+                f"out; {_FEWEST} and {_FEWEST_HELD_OUT} are needed (about a seventh is held out)"
             )
 
 

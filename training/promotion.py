@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from tqdm import tqdm
 
@@ -39,7 +40,7 @@ class Measured:
     held_out: float
     """Bits a byte of the documents held out of the corpus."""
     picks: float
-    """Bits a byte of the picks held out."""
+    """Bits a byte of the picks held out, of a pick on average: long ones do not count for more."""
     copied: float
     """Share of what it writes, by default and before the gate."""
     words: float
@@ -54,13 +55,11 @@ def measure(
     Raises CheckpointError for a broken one, CorpusError for a damaged index.
     """
     model = Model.load(folder)
-    stride = max(1, model.hparams.n_ctx // 2)
     some = held_out[:: 1 + sum(map(len, held_out)) // _MOST_CHARACTERS]
-    reading = partial(tqdm, desc=f"{folder.name} reads", unit="window", leave=False)
-    of_corpus, of_picks = (
-        measures.predict(model, texts, stride=stride, progress=reading).bits_per_byte
-        for texts in (some, picks)
-    )
+    predict = partial(measures.predict, model, stride=max(1, model.hparams.n_ctx // 2))
+    bar = partial(tqdm, desc=f"{folder.name} reads", leave=False)
+    of_corpus = predict(some, progress=partial(bar, unit="window")).bits_per_byte
+    of_picks = fmean(predict([pick]).bits_per_byte for pick in bar(picks, unit="pick"))
     written = evaluation.write(
         model,
         texts=_TEXTS,
@@ -80,7 +79,8 @@ def compare(
 ) -> tuple[str, list[str]]:
     """Measure two runs side by side; returns a table and what tells against the new one.
 
-    What either copies is looked up in the new one's corpus, which has all that the old one's has.
+    What either copies is looked up in the new one's corpus, which has what there still is of the old
+    one's.
     Raises as `measure`.
     """
     index = CopyIndex.open(new / copies.IN_CHECKPOINT)

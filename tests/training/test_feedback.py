@@ -132,7 +132,7 @@ def test_what_is_mostly_typed_stays_out() -> None:
     # Typed between two stories; what a model wrote before it counts as written.
     going_on = story(3, parent=root.id, prefix=f"{whole(root)} {prose('buy this', 40)}")
     too_much = story(4, parent=root.id, prefix=f"{whole(root)} {prose('buy that', 150)}")
-    forged = story(5, parent=root.id, prefix=prose("not what it was", 61))
+    forged = story(5, parent=root.id, prefix=prose("not what it was", 80))
     assert choose([advert]).left_out == {"mostly typed": 1}
     assert texts(choose([root, going_on])) == {whole(going_on)}
     assert texts(choose([root, too_much])) == {whole(root)}
