@@ -254,7 +254,7 @@ def _run(arguments: list[str] | None) -> int:
             args.model,
             paths,
             plan,
-            command=shlex.join(["python", "train_gpt2.py", *arguments]),
+            command=shlex.join([*processes.launcher(), "train_gpt2.py", *arguments]),
             engine=args.engine,
             precision=args.precision,
             compiled=args.compile,
