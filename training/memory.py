@@ -126,7 +126,8 @@ def _lines(path: Path) -> list[str]:
 def fit(work: Work, free: int | None, say: Callable[[str], None]) -> Work:
     """The work as it fits into the memory that is free: the same steps, in smaller parts.
 
-    Batches are cut; if that is not enough, PyTorch computes twice what it does not keep.
+    Batches are cut; if that is not enough, PyTorch computes twice what it does not keep. (What
+    gpt_2_simple has for that, use_memory_saving_gradients, is for TensorFlow 1 alone.)
 
     Args:
         free: bytes; None: not known.
