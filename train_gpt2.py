@@ -338,7 +338,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = _parse(arguments)
-    command = shlex.join(["python", "train_gpt2.py", *arguments])
+    command = shlex.join([*processes.launcher(), "train_gpt2.py", *arguments])
     try:
         if args.go_back:
             return _go_back(args)

@@ -5,9 +5,9 @@ stop. The others do what its trainer is told, on a trainer of their own with the
 files are needed on its machine alone, and whatever ends it ends all after the same step.
 
 Of each step's windows every process takes its share (`PyTorch.step`), and DistributedDataParallel
-sums up the gradients while they are computed. Each process holds all of the model: FSDP, which
-divides it, would have a use where one GPU is too small for it, but 1558M, GPT-2's largest, takes
-25 GB of weights, gradients and moments.
+sums up the gradients while they are computed. Each process holds all of the model, so that process
+0 saves and evaluates it without asking anybody. FSDP, which divides it, is for models that one GPU
+is too small for; 1558M, GPT-2's largest, takes 25 GB of weights, gradients and moments.
 
 Importing this module imports PyTorch, which takes seconds.
 """

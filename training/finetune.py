@@ -240,10 +240,10 @@ def _trainer(
         raise TrainingError("--compile needs a C++ compiler and Python's headers (python3-dev)")
     work = replace(_work(hparams, curriculum), torch=True, bfloat16=bfloat16)
     free = pytorch.gpu_memory()
-    if free is not None:
-        work = replace(work, gpu=True)
-    elif left := memory.available():
-        free = left // processes.count_here()
+    if free is None:
+        work, free = replace(work, processes=processes.count_here()), memory.available()
+    else:
+        work = replace(work, gpu=True)  # of which each process has its own
     work = memory.fit(work, free, say)
     if compiled:
         say("Steps are compiled: the first of each kind takes a minute or more.")

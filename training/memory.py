@@ -37,17 +37,23 @@ class Work:
     recompute: bool = False
     accumulates: bool = False
     """A step has several such parts."""
+    processes: int = 1
+    """That do so in the same memory."""
 
 
 def peak(work: Work) -> int:
-    """The bytes that training adds to a process in which the engine is imported."""
+    """The bytes that training adds to processes in which the engine is imported."""
+    return work.processes * int(_of_process(work))
+
+
+def _of_process(work: Work) -> float:
     hp = work.hparams
     weights = 4 * sum(prod(shape) for _, shape in tensors(hp))
     tokens = work.windows * work.length
     if not work.torch:
         layers = 39 * 4 * hp.n_layer * hp.n_embd * tokens
         attention = 0.95 * 4 * hp.n_layer * hp.n_head * 5 / 8 * work.length * tokens
-        return int(150e6 + 7.5 * weights + layers + attention + 1.9 * 4 * hp.n_vocab * tokens)
+        return 150e6 + 7.5 * weights + layers + attention + 1.9 * 4 * hp.n_vocab * tokens
     library = 0.0 if work.gpu else 125e6
     embedding = 4 * hp.n_vocab * hp.n_embd
     layer = (38 if work.bfloat16 else 68) * hp.n_embd * tokens
@@ -55,13 +61,13 @@ def peak(work: Work) -> int:
     if work.recompute:
         logits *= min(1, LOGITS_AT_ONCE / tokens)
         between = 4 * hp.n_layer * hp.n_embd * tokens
-        return int(library + 4 * weights + embedding + between + layer + logits)
+        return library + 4 * weights + embedding + between + layer + logits
     if work.bfloat16:
         library += weights / 2  # once more, in bfloat16
     # Gradients grow while what the layers keep is freed; those of the parts before are there.
     # malloc keeps holes between blocks of different ages.
     held, holes = (4 * weights, 1.65) if work.accumulates else (3 * weights + embedding, 1.35)
-    return int(library + held + holes * hp.n_layer * layer + logits)
+    return library + held + holes * hp.n_layer * layer + logits
 
 
 def available(root: Path = Path("/")) -> int | None:
@@ -120,7 +126,8 @@ def _lines(path: Path) -> list[str]:
 def fit(work: Work, free: int | None, say: Callable[[str], None]) -> Work:
     """The work as it fits into the memory that is free: the same steps, in smaller parts.
 
-    Batches are cut; if that is not enough, PyTorch computes twice what it does not keep.
+    Batches are cut; if that is not enough, PyTorch computes twice what it does not keep. (What
+    gpt_2_simple has for that, use_memory_saving_gradients, is for TensorFlow 1 alone.)
 
     Args:
         free: bytes; None: not known.
@@ -166,10 +173,8 @@ def _advice(least: Work, free: int) -> str:
     """What else would fit."""
     hp = least.hparams
     torch = replace(least, torch=True, recompute=True)
-    length, short = (
-        min(least.length, hp.n_ctx // 4),
-        f"--short-windows 1 (to position {hp.n_ctx // 4})",
-    )
+    quarter = hp.n_ctx // 4
+    short, length = f"--short-windows 1 (to position {quarter})", min(least.length, quarter)
     models = {base.MINI: base.MINI_HPARAMS, **base.PUBLISHED}
     ways = [
         ("--engine torch", torch),

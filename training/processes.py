@@ -11,3 +11,11 @@ def count() -> int:
 def count_here() -> int:
     """On this machine."""
     return int(os.environ["LOCAL_WORLD_SIZE"]) if count() > 1 else 1
+
+
+def launcher() -> list[str]:
+    """The command by which the script was started on each machine."""
+    if count() == 1:
+        return ["python"]
+    here = count_here()
+    return ["torchrun", "--nnodes", str(count() // here), "--nproc-per-node", str(here), "--"]

@@ -196,7 +196,7 @@ class PyTorch:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._bfloat16 = bfloat16
         self._most_tokens = most_tokens
-        if recompute and sys.platform == "linux":
+        if recompute and self._device.type == "cpu" and sys.platform == "linux":
             _give_back_freed_memory()
         self._model = GPT2(hparams, recompute=recompute).to(self._device)
         self._weights: dict[str, Tensor] = dict(self._model.weights)

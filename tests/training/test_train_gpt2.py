@@ -272,6 +272,8 @@ def test_two_processes_train_as_one(script: Script, corpus: Path, tiny_checkpoin
     assert output.count("Beginning checkpoint/run1") == 1
     assert output.count("Stopping after this step, then saving") == 1
     assert_whole(script.run1, len(script.metrics()))
+    card = (script.run1 / "README.md").read_text()
+    assert "torchrun --nnodes 1 --nproc-per-node 2 -- train_gpt2.py --model" in card
     for run in ("run1", "straight"):
         result = script(*options, "--run", run)
         assert result.returncode == 0, result.stderr
