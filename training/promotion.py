@@ -79,8 +79,8 @@ def compare(
 ) -> tuple[str, list[str]]:
     """Measure two runs side by side; returns a table and what tells against the new one.
 
-    What either copies is looked up in the new one's corpus, which has what there still is of the
-    old one's. Raises as `measure`.
+    What either copies is looked up in the new one's corpus: the old one's, but for picks that are
+    gone. Raises as `measure`.
     """
     index = CopyIndex.open(new / copies.IN_CHECKPOINT)
     measured = [measure(folder, held_out, picks, index) for folder in (old, new)]
