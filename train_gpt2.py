@@ -24,7 +24,7 @@ from training.finetune import (
     finetune,
     usual_plan,
 )
-from training.plan import ADAM, FINE_TUNING, FROM_SCRATCH, MUON, OPTIMIZERS, Plan
+from training.plan import ADAM, FINE_TUNING, MUON, OPTIMIZERS, Plan
 
 EXAMPLES = """\
 examples:
@@ -200,8 +200,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _default(name: str) -> str:
-    usual, scratch = getattr(FINE_TUNING, name), getattr(FROM_SCRATCH, name)
-    return f"default {usual:g}" + (f" ({base.SCRATCH}: {scratch:g})" if scratch != usual else "")
+    usual = getattr(FINE_TUNING, name)
+    others = {model: getattr(usual_plan(model), name) for model in (base.MINI, base.SCRATCH)}
+    told = [f"{model}: {value:g}" for model, value in others.items() if value != usual]
+    return f"default {usual:g}" + (f" ({', '.join(told)})" if told else "")
 
 
 def _corpus(text: str) -> tuple[Path, int | None, float | None]:

@@ -38,7 +38,7 @@ from training.evaluation import HeldOut
 from training.history import Start
 from training.memory import Work
 from training.metrics import Evaluation, Metrics
-from training.plan import FINE_TUNING, FROM_SCRATCH, MUON, Curriculum, Plan, Stage
+from training.plan import FINE_TUNING, FINE_TUNING_MINI, FROM_SCRATCH, MUON, Curriculum, Plan, Stage
 from training.tracking import Tracker
 from training.trainer import Trainer, load_state, load_weights
 
@@ -71,7 +71,7 @@ class Paths:
 
 def usual_plan(model: str) -> Plan:
     """What is trained of a model where nothing else is asked for."""
-    return FROM_SCRATCH if model == base.SCRATCH else FINE_TUNING
+    return {base.SCRATCH: FROM_SCRATCH, base.MINI: FINE_TUNING_MINI}.get(model, FINE_TUNING)
 
 
 def finetune(
