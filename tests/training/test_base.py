@@ -47,6 +47,17 @@ def test_a_folder_gives_its_vocabulary_and_weights(tiny: Path, tmp_path: Path) -
         assert (run / name).read_bytes() == (tiny / name).read_bytes()
 
 
+def test_mini_comes_along(run1: Path, tiny: Path, tmp_path: Path) -> None:
+    begin = prepare("mini", tmp_path / "run1")
+    assert begin.hparams == base.MINI_HPARAMS
+    assert Tokenizer.load(tmp_path / "run1").n_vocab == begin.hparams.n_vocab
+    # The committed run is begun from it, and goes on wherever it is cloned.
+    shutil.copytree(run1, tmp_path / "cloned")
+    assert base.reopen("mini", tmp_path / "cloned").hparams == begin.hparams
+    with pytest.raises(TrainingError, match="not begun from the model mini"):
+        base.reopen("mini", tiny)
+
+
 def test_a_gguf_file_is_a_base_too(tiny: Path, tmp_path: Path) -> None:
     file, run = tmp_path / "tiny.gguf", tmp_path / "run1"
     write_gguf(Checkpoint(tiny), file, "f16")
