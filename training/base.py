@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import HParams, Source, open_source, write_model_files
+from engine import GgufModel, HParams, Source, open_source, write_model_files
 from training import vocabulary
 from training.download import BASE_URL, download
 from training.errors import TrainingError
@@ -92,6 +92,8 @@ def begin(
 def reopen(model: str, run: Path, shape: HParams = SCRATCH_HPARAMS) -> Base:
     """The run's own weights, if it was begun from this model.
 
+    Where they are a GGUF file, hparams.json, encoder.json and vocab.bpe are written beside it.
+
     Raises:
         TrainingError: the shapes or the vocabularies differ.
         CheckpointError: the run or the model is broken.
@@ -111,7 +113,8 @@ def reopen(model: str, run: Path, shape: HParams = SCRATCH_HPARAMS) -> Base:
             f"{mine.n_embd} and {mine.n_vocab} tokens); give the --model that it was begun with, "
             "another --run, or --fresh"
         )
-    write_model_files(mine, source.read_vocabulary(), run)
+    if isinstance(source, GgufModel):  # a checkpoint has them, and may be served
+        write_model_files(mine, source.read_vocabulary(), run)
     return Base(mine, source)
 
 

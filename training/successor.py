@@ -142,10 +142,9 @@ def _plan(served: Path, documents: Iterable[str], options: Mapping[str, Any]) ->
     source = open_source(served)
     tokenizer = Tokenizer(compile_vocabulary(source.read_vocabulary()))
     tokens = sum(len(tokenizer.encode(text)) + 1 for text in documents)
-    plan = replace(replace(FINE_TUNING, learning_rate=_RATE, replay=_REPLAY), **options)
+    plan = replace(FINE_TUNING, **{"learning_rate": _RATE, "replay": _REPLAY, **options})
     steps = max(_EVALUATIONS, round(_READ * tokens / plan.tokens_per_step(source.hparams.n_ctx)))
-    usual = {"steps": steps, "eval_every": steps // _EVALUATIONS}
-    return replace(plan, **{**usual, **options})
+    return replace(plan, **{"steps": steps, "eval_every": steps // _EVALUATIONS, **options})
 
 
 @contextmanager

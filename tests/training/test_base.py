@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import Checkpoint, CheckpointError, HParams, Tokenizer, write_gguf
+from engine import Checkpoint, CheckpointError, HParams, Tokenizer, signature, write_gguf
 from training import TrainingError, base
 from training.base import PUBLISHED, SCRATCH_HPARAMS, Base
 
@@ -131,7 +131,9 @@ def test_folders_found_in_the_wild_are_refused(
 def test_a_run_is_continued_by_the_model_it_was_begun_from(tiny: Path, tmp_path: Path) -> None:
     run = tmp_path / "run1"
     shutil.copytree(tiny, run)
+    before = signature(run)
     assert base.reopen(str(tiny), run).source.prefix == run / "model-3"
+    assert signature(run) == before  # or a service would load it anew
     for model in ("scratch", *PUBLISHED):
         with pytest.raises(TrainingError, match=f"not begun from the model {model} .*--fresh"):
             base.reopen(model, run)

@@ -359,7 +359,7 @@ print(sorted({{"tensorflow", "tensorboard", "mlflow"}} & set(sys.modules)))
     assert list(script.run1.glob("tensorboard/events.out.tfevents.*"))
 
 
-def test_mini_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:
+def test_scratch_is_served_by_the_engine_and_by_gpt2_simple(script: Script, corpus: Path) -> None:
     result = script("--model", "scratch", "--corpus", corpus, "--steps", 2, "--batch-size", 1)
     assert result.returncode == 0, result.stderr
     assert_whole(script.run1, 2)
