@@ -70,8 +70,8 @@ def _attention(hp: HParams, x: Any) -> Any:  # (B, T, E) -> (B, T, E)
             start, end = length * part // _PARTS, length * (part + 1) // _PARTS
             ahead = tf.range(start, end)[:, tf.newaxis] < tf.range(end)
             scores = tf.matmul(_rows(q, start, end), _rows(k, 0, end), transpose_b=True)
-            shares = tf.nn.softmax(scores + tf.where(ahead, -1e10, 0.0))  # (B, H, end - start, end)
-            parts.append(tf.matmul(shares, _rows(v, 0, end)))
+            probs = tf.nn.softmax(scores + tf.where(ahead, -1e10, 0.0))  # (B, H, end - start, end)
+            parts.append(tf.matmul(probs, _rows(v, 0, end)))
         a = tf.transpose(tf.concat(parts, axis=2), [0, 2, 1, 3])  # (B, T, H, E / H)
         return gpt2.conv1d(tf.reshape(a, gpt2.shape_list(x)), "c_proj", hp.n_embd)
 
